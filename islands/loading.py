@@ -1,0 +1,254 @@
+"""From YAML or plain dicts to a `Config`, and back: nothing is guessed, nothing is dropped.
+
+The dataclasses of `islands.config` are the only description of what is valid: keys and types come from their hints,
+bounds from their fields' metadata. An unknown key, a value of another type, a number out of bounds and sections that
+contradict each other are each a `ConfigError` with the full dotted key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import reprlib
+import typing
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from islands import strict_yaml
+from islands.config import Config
+from islands.errors import ConfigError
+
+SIZE_LIMIT = 1_000_000
+"""Bytes that a configuration file may have."""
+
+_NUMBER = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?(?:[eE]([-+]?)([0-9]+))?")
+
+
+class Key(NamedTuple):
+    """One configurable value: its dotted name, its type (bool, int, float, str or a Literal) and its default."""
+
+    name: str
+    type: Any
+    default: Any
+
+
+def keys() -> list[Key]:
+    """Every key of a configuration, in declaration order."""
+    return list(_keys_of(Config, ""))
+
+
+def from_dict(data: object, where: str = "") -> Config:
+    """The configuration that the nested mapping `data` describes; what it leaves out keeps its default.
+
+    `where` (a file, an option) opens every error's line.
+    """
+    config: Config = _section(Config, data, "", where)
+    _check_together(config, where)
+    return config
+
+
+def load(path: Path | str) -> Config:
+    """The configuration in the YAML file `path`."""
+    return from_dict(_parse(_read(Path(path)), str(path)), str(path))
+
+
+def dump(config: Config) -> str:
+    """The whole configuration as YAML, every key written out; `load` of this text gives an equal configuration."""
+    return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def override(config: Config, assignments: Iterable[str], where: str = "--set") -> Config:
+    """`config` with each of `assignments` ("section.key=value") applied, later ones last."""
+    types = {key.name: key.type for key in keys()}
+    data = config.as_dict()
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ConfigError(
+                f"{where} {assignment}", expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1"
+            )
+        if name not in types:
+            raise _unknown(name, f"{where} {assignment}")
+        *sections, leaf = name.split(".")
+        target = data
+        for section in sections:
+            target = target[section]
+        target[leaf] = _command_line_value(types[name], text, f"{where} {name}")
+    return from_dict(data, where)
+
+
+def _keys_of(cls: type, prefix: str) -> Iterable[Key]:
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _keys_of(hints[field.name], f"{prefix}{field.name}.")
+        else:
+            yield Key(prefix + field.name, hints[field.name], field.default)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"cannot read the configuration {path} ({reason})", do="check the path") from error
+    if len(content) > SIZE_LIMIT:
+        raise ConfigError(f"{path} is too large", expected=f"at most {SIZE_LIMIT} bytes", do="is it a configuration?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not text", expected="YAML in UTF-8", got=f"byte {error.start} outside it"
+        ) from error
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return strict_yaml.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.what}", expected=error.expected, got=error.got, do=error.do) from error
+
+
+def _command_line_value(kind: Any, text: str, where: str) -> Any:
+    """What `text` means for a key of type `kind`. A shell strips quotes, so text stays text: `no` is a word here."""
+    if kind is str or typing.get_origin(kind) is Literal:
+        try:
+            value = strict_yaml.parse(text)
+        except ConfigError:
+            return text
+        return value if isinstance(value, str) else text
+    value = _parse(text, where)
+    return float(value) if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def _section(cls: type, data: object, prefix: str, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise _wrong(prefix.rstrip(".") or "the whole", where, "a mapping of keys to values", data)
+    hints = typing.get_type_hints(cls)
+    for name in data:
+        if name not in hints:
+            shown = prefix + (name if isinstance(name, str) and name.isprintable() else reprlib.repr(name))[:100]
+            raise _unknown(shown, f"{where}: {shown}" if where else shown)
+    values = {}
+    for field in dataclasses.fields(cls):
+        if field.name in data:
+            name, kind, value = prefix + field.name, hints[field.name], data[field.name]
+            if dataclasses.is_dataclass(kind):
+                values[field.name] = _section(typing.cast(type, kind), value, name + ".", where)
+            else:
+                values[field.name] = _value(kind, field.metadata, value, name, where)
+    return cls(**values)
+
+
+def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str, where: str) -> Any:
+    if typing.get_origin(kind) is Literal:
+        return _choice(typing.get_args(kind), value, name, where)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise _wrong(name, where, "true or false", value)
+        return value
+    if kind is str:
+        return _text(value, name, where)
+    return _in_bounds(kind, bounds, value, name, where)
+
+
+def _choice(choices: Sequence[str], value: object, name: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, where, f"one of {', '.join(choices)}", value)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1)
+        raise _wrong(name, where, f"one of {', '.join(choices)}", value, f"did you mean {near[0]}?" if near else "")
+    return value
+
+
+def _text(value: object, name: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, where, "text", value)
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value):
+        raise _wrong(name, where, "one line of text without control characters", value)
+    return value
+
+
+def _in_bounds(kind: type, bounds: Mapping[str, Any], value: object, name: str, where: str) -> float | int:
+    low, high = bounds.get("min"), bounds.get("max")
+    noun = "a whole number" if kind is int else "a number"
+    expected = noun + (f" from {low} to {high}" if low is not None and high is not None else "")
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        raise _wrong(name, where, expected, value)
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    if not inside or not math.isfinite(value):  # NaN compares false, so it is never inside
+        raise _wrong(name, where, expected, value)
+    return kind(value)  # type: ignore[no-any-return]
+
+
+def _wrong(name: str, where: str, expected: str, value: object, do: str = "") -> ConfigError:
+    """The error for a value of another type or out of bounds; explains how YAML came to read it so."""
+    got = "nothing" if value is None else reprlib.repr(value)
+    if isinstance(value, bool):
+        got = f"the truth value {str(value).lower()}"
+        if expected != "true or false":
+            do = "YAML reads yes, no, on and off as truth values: quote a word that is meant as one"
+    elif isinstance(value, str) and "number" in expected and (match := _NUMBER.fullmatch(value)):
+        got = f"the text {value!r}"
+        plain = "it in plain digits" if "whole" in expected else _as_yaml_number(match)
+        do = f"YAML reads it as text: write {plain}"
+    elif isinstance(value, str) and expected == "true or false":
+        do = "write true or false without quotes"
+    elif expected == "text" and value is not None:
+        do = "quote it"
+    return ConfigError(f"{where}: {name}" if where else name, expected=expected, got=got, do=do)
+
+
+def _as_yaml_number(match: re.Match[str]) -> str:
+    """The same number in a form that YAML 1.1 reads as one: a point, and a sign in the exponent."""
+    whole, fraction, sign, exponent = match.groups()
+    if exponent is None:
+        return f"{whole}{fraction or ''} without quotes"
+    return f"{whole}{fraction if fraction and len(fraction) > 1 else '.0'}e{sign or '+'}{exponent}"
+
+
+def _unknown(name: str, what: str) -> ConfigError:
+    """The error for the dotted key `name` that does not exist; names the nearest in its section, or in any section."""
+    names = [key.name for key in keys()]
+    if inside := [key for key in names if key.startswith(name + ".")]:
+        return ConfigError(f"{what}: {name} is a section", expected=f"one of its keys ({', '.join(inside)})")
+    section, dot, leaf = name.rpartition(".")
+    here = dict.fromkeys(
+        key.removeprefix(section + dot).split(".")[0] for key in names if key.startswith(section + dot)
+    )
+    near = [section + dot + key for key in difflib.get_close_matches(leaf, here, n=3)]
+    leaves = difflib.get_close_matches(leaf, [key.rpartition(".")[2] for key in names], n=1, cutoff=0.8)
+    near += [key for key in names if key.rpartition(".")[2] in leaves and key not in near]
+    valid = [section + dot + key for key in here] or dict.fromkeys(key.split(".")[0] for key in names)
+    return ConfigError(
+        f"{what}: unknown key", do=f"did you mean {' or '.join(near)}?" if near else f"valid here: {', '.join(valid)}"
+    )
+
+
+def _check_together(config: Config, where: str) -> None:
+    """Refuse sections that are valid alone and contradict each other."""
+
+    def refuse(what: str, expected: str, got: object, do: str) -> None:
+        raise ConfigError(f"{where}: {what}" if where else what, expected=expected, got=str(got), do=do)
+
+    body, population = config.body, config.population
+    if body.min_nodes > body.max_nodes:
+        refuse("body.min_nodes", f"at most body.max_nodes ({body.max_nodes})", body.min_nodes, "swap the two")
+    if config.migration.every and config.migration.migrants > population:
+        expected = f"migration.migrants at most {population}"
+        refuse("more migrants than population", expected, config.migration.migrants, "send fewer or raise population")
+    for name, value in (
+        ("selection.elites", config.selection.elites),
+        ("selection.tournament_size", config.selection.tournament_size),
+        ("speciation.min_size", config.speciation.min_size),
+    ):
+        if value > population:
+            refuse(name, f"at most the population ({population})", value, f"lower {name} or raise population")
