@@ -1,0 +1,252 @@
+"""The first draw of genomes.
+
+Bodies follow `pellets`' table of first draws: 3 to 8 body nodes, a random
+spanning tree over them, then muscles between random pairs until a pair comes up
+that is joined already or the limit is reached. Body node i has the same marking
+in every genome, so muscles between equal pairs are homologous.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from islands.genome import population as columns
+from islands.genome.draft import (
+    BODY,
+    MUSCLE,
+    Room,
+    insert_body,
+    insert_connection,
+    insert_muscle,
+    insert_node,
+    make_draft,
+    make_genomes,
+    store,
+    trim,
+)
+from islands.genome.marking import BODY_NODE, OUTPUT, connection_mark, mark, muscle_mark, output_mark
+from islands.genome.population import Genomes, Layout
+from islands.networks import find, input_marks, input_slots
+from islands.rng import below, normal, substream, uniform
+
+F = np.float32
+DT = F(1.0 / 30.0)
+TWO_PI = F(2.0 * np.pi)
+_TRIES = 32
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def body_mass(size: Any) -> Any:
+    """Mass (kg) of a body node of diameter `size` (m): max(0.5, 10 * volume)."""
+    return max(F(0.5), F(10.0 * 4.0 / 3.0 * np.pi / 8.0) * size * size * size)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, genes: Any, ends: Any, pulls: Any) -> Any:
+    """Draw one body from the stream `key`; returns (body nodes, muscles).
+
+    Written: ids uint64 [n]; genes float32 [n, >= 5]; ends int64 [m, 2] rows of ids; pulls float32 [m, >= 6].
+    Stiffness and damping are redrawn for a body whose integration would be unstable, so nobody is born exploding.
+    """
+    count = least + below(key, 0, most - least + 1)
+    for n in range(count):
+        ids[n] = mark(BODY_NODE, np.uint64(n), 0, 0)
+        own = substream(key, 1000 + n)
+        genes[n, columns.SIZE] = F(0.2) + F(0.4) * uniform(own, 0)
+        genes[n, columns.FRICTION] = F(0.3) + F(0.6) * uniform(own, 1)
+        genes[n, columns.POSITION_X] = F(3.0) * uniform(own, 2) - F(1.5)
+        genes[n, columns.POSITION_Y] = F(0.3) + F(1.95) * uniform(own, 3)
+        genes[n, columns.POSITION_Z] = F(3.0) * uniform(own, 4) - F(1.5)
+    muscles = 0
+    for n in range(1, count):
+        if muscles < muscle_limit:
+            ends[muscles, 0], ends[muscles, 1] = below(key, n, n), n
+            muscles += 1
+    draw = 100
+    while muscles < muscle_limit and count > 1:
+        one = below(key, draw, count)
+        two = below(key, draw + 1, count - 1)
+        two += two >= one
+        draw += 2
+        joined = False
+        for m in range(muscles):
+            joined |= (ends[m, 0] == one and ends[m, 1] == two) or (ends[m, 0] == two and ends[m, 1] == one)
+        if joined:
+            break
+        ends[muscles, 0], ends[muscles, 1] = one, two
+        muscles += 1
+    for attempt in range(_TRIES):
+        for m in range(muscles):
+            draw_muscle(substream(key, 2000 + m), genes, ends[m, 0], ends[m, 1], pulls[m], attempt)
+        if attempt == _TRIES - 1:
+            for m in range(muscles):
+                pulls[m, columns.STIFFNESS], pulls[m, columns.DAMPING] = F(50.0), F(2.0)
+        if stable(genes, count, ends, pulls, muscles):
+            break
+    return count, muscles
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def draw_muscle(key: Any, genes: Any, one: Any, two: Any, out: Any, attempt: Any) -> Any:
+    """First-draw genes of a muscle between body nodes `one` and `two` into `out` [6]."""
+    dx = genes[one, columns.POSITION_X] - genes[two, columns.POSITION_X]
+    dy = genes[one, columns.POSITION_Y] - genes[two, columns.POSITION_Y]
+    dz = genes[one, columns.POSITION_Z] - genes[two, columns.POSITION_Z]
+    length = np.sqrt(dx * dx + dy * dy + dz * dz)
+    out[columns.REST] = max(F(0.1), length * (F(0.8) + F(0.4) * uniform(key, 0)))
+    out[columns.STIFFNESS] = F(50.0) + F(150.0) * uniform(key, 10 + 2 * attempt)
+    out[columns.DAMPING] = F(2.0) + F(2.0) * uniform(key, 11 + 2 * attempt)
+    out[columns.FREQUENCY] = F(0.5) + F(2.5) * uniform(key, 3)
+    out[columns.AMPLITUDE] = F(0.1) + F(0.4) * uniform(key, 4)
+    out[columns.PHASE] = TWO_PI * uniform(key, 5)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def stable(genes: Any, count: Any, ends: Any, pulls: Any, muscles: Any) -> Any:
+    """Whether semi-implicit Euler is stable for the body in every pose.
+
+    For a mode of stiffness k and damping c per unit mass the step is stable when 2 c dt + k dt^2 < 4 (Jury's
+    criterion). Gershgorin's bound over the graph's edges majorises k and c in any geometry.
+    """
+    for m in range(muscles):
+        total = F(0.0)
+        for n in (ends[m, 0], ends[m, 1]):
+            load = F(0.0)
+            for o in range(muscles):
+                if ends[o, 0] == n or ends[o, 1] == n:
+                    load += F(2.0) * pulls[o, columns.DAMPING] * DT + pulls[o, columns.STIFFNESS] * DT * DT
+            total += load / body_mass(genes[n, columns.SIZE])
+        if total >= F(4.0):
+            return False
+    return True
+
+
+class FirstDraw(NamedTuple):
+    """What the first draw needs to know, as plain numbers; see `first_draw_of`."""
+
+    min_nodes: int
+    max_nodes: int
+    max_muscles: int
+    connectivity: int  # 0 full, 1 sparse_inputs, 2 sparse_outputs, 3 none
+    weight_scale: float
+    output_bias: float
+    outputs: int
+
+
+FULL, SPARSE_INPUTS, SPARSE_OUTPUTS, NONE = range(4)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def linked(key: Any, connectivity: Any, source: Any, target: Any) -> Any:
+    """Whether an input and an output are joined in a first network drawn from `key`.
+
+    sparse_inputs: a random half of the inputs reach every output; sparse_outputs: every input reaches a random half
+    of the outputs; `source` and `target` are the markings of input and output.
+    """
+    if connectivity == FULL:
+        return True
+    if connectivity == SPARSE_INPUTS:
+        return uniform(substream(key, 1), source) < F(0.5)
+    if connectivity == SPARSE_OUTPUTS:
+        return uniform(substream(key, 2), target) < F(0.5)
+    return False
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, first: Any, marks: Any) -> Any:
+    """Give a new muscle its output: neuron and connections (neat), or weights in its own row (pure, hybrid).
+
+    `key`: stream of the weights; `wiring`: stream of the genome that decides which inputs and outputs are linked;
+    `marks`: scratch for input markings.
+    """
+    row = find(d.muscle_id, 0, d.size[MUSCLE], muscle)
+    output = output_mark(muscle)
+    if layout.hidden:
+        base = columns.MUSCLE_GENES
+        for h in range(layout.hidden * (layout.strain + 1)):
+            on = linked(wiring, first.connectivity, np.uint64(1000 + h), output) or first.connectivity == SPARSE_INPUTS
+            d.muscle_gene[row, base + h] = normal(key, h) * F(first.weight_scale) if on else F(0.0)
+        if layout.node_bias:
+            d.muscle_gene[row, d.muscle_gene.shape[1] - 1] = F(first.output_bias)
+        return
+    insert_node(d, output, F(first.output_bias))
+    used = input_marks(
+        layout, d.body_id[: d.size[BODY]], d.muscle_id[: d.size[MUSCLE]], d.size[BODY], d.size[MUSCLE], marks
+    )
+    for i in range(used):
+        if linked(wiring, first.connectivity, marks[i], output):
+            weight = normal(key, i) * F(first.weight_scale)
+            insert_connection(d, connection_mark(marks[i], output), marks[i], output, weight)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
+    """Draw the shared genes: the frequency multiplier and, in the fixed topologies, the hidden layer's weights."""
+    d.shared[columns.MULTIPLIER] = F(0.8) + F(0.4) * uniform(key, 0)
+    fixed = layout.sensors + layout.constant
+    for h in range(layout.hidden):
+        for i in range(fixed):
+            on = linked(key, first.connectivity, np.uint64(i), np.uint64(0)) or first.connectivity == SPARSE_OUTPUTS
+            at = h * fixed + i
+            weight = normal(key, 1 + at) * F(first.weight_scale) if on else F(0.0)
+            d.shared[columns.SHARED_GENES + at] = weight
+        if layout.node_bias:
+            d.shared[columns.SHARED_GENES + layout.hidden * fixed + h] = F(0.0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
+    """Make the draft a first-draw genome from the stream `key`."""
+    d.size[:] = 0
+    draw_shared(d, substream(key, 1), layout, first)
+    body_key, wiring = substream(key, 2), substream(key, 4)
+    most = first.max_nodes
+    ids = np.zeros(most, np.uint64)
+    genes = np.zeros((most, columns.BODY_GENES), np.float32)
+    ends = np.zeros((first.max_muscles, 2), np.int64)
+    pulls = np.zeros((first.max_muscles, columns.MUSCLE_GENES), np.float32)
+    muscles = 0
+    if layout.body:
+        count, muscles = draw_body(
+            body_key, first.min_nodes, most, first.max_muscles, ids, genes, ends, pulls
+        )  # fmt: skip
+        for n in range(count):
+            row = insert_body(d, ids[n])
+            own = substream(key, 5000 + n)
+            for g in range(d.body_gene.shape[1]):
+                on = first.connectivity == FULL or first.connectivity == SPARSE_OUTPUTS or (
+                    first.connectivity == SPARSE_INPUTS and uniform(own, 1000 + g) < F(0.5)
+                )
+                weight = normal(own, g) * F(first.weight_scale) if on else F(0.0)
+                d.body_gene[row, g] = genes[n, g] if g < columns.BODY_GENES else weight
+    for m in range(muscles):
+        one, two = ids[ends[m, 0]], ids[ends[m, 1]]
+        row = insert_muscle(d, muscle_mark(one, two), one, two)
+        d.muscle_gene[row, : columns.MUSCLE_GENES] = pulls[m]
+    for o in range(first.outputs):
+        insert_muscle(d, mark(OUTPUT, np.uint64(o), 1, 0), np.uint64(0), np.uint64(0))
+    for m in range(d.size[MUSCLE]):
+        connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, marks)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _draw_all(d: Any, key: Any, layout: Any, first: Any, marks: Any, out: Any) -> Any:
+    for p in range(len(out.shared)):
+        draw_genome(d, substream(key, p), layout, first, marks)
+        store(d, out, p)
+
+
+def draw_genomes(count: int, key: np.uint64, layout: Layout, first: FirstDraw) -> Genomes:
+    """`count` first-draw genomes; genome p is a function of (key, p) alone."""
+    muscles = first.max_muscles if layout.body else first.outputs
+    bodies = first.max_nodes if layout.body else 0
+    slots = input_slots(layout, bodies, muscles)
+    neat = layout.hidden == 0
+    room = Room(bodies + 1, muscles + 1, muscles * neat + 1, muscles * slots * neat + 1)
+    draft = make_draft(room, layout)
+    out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
+    _draw_all(draft, key, layout, first, np.zeros(slots + 1, np.uint64), out)
+    return trim(out)

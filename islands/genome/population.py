@@ -1,0 +1,248 @@
+"""Populations as ragged arrays.
+
+P genomes are four tables (body nodes, muscles, neurons, connections) and one row
+of shared genes each. A table's rows of genome p are `start[p]` to `start[p + 1]`,
+sorted by marking, so that aligning two genomes is a merge and nothing is padded.
+
+A *muscle* row is one output of the network: a muscle of a creature, or a plain
+output where the task has no body. In the fixed topologies (pure, hybrid) the
+weights that belong to a part (those that feed an output or come from a part's
+own sensors) are further columns of that part's row, so they follow it through
+every mutation, crossover and migration. In neat the output neuron's marking
+derives from its muscle's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from islands.config import Config
+
+Array = npt.NDArray[Any]
+
+NEAT, PURE, HYBRID = 0, 1, 2
+SIZE, FRICTION, POSITION_X, POSITION_Y, POSITION_Z, BODY_GENES = 0, 1, 2, 3, 4, 5
+REST, STIFFNESS, DAMPING, FREQUENCY, AMPLITUDE, PHASE, MUSCLE_GENES = 0, 1, 2, 3, 4, 5, 6
+MULTIPLIER, SHARED_GENES = 0, 1
+
+
+class Layout(NamedTuple):
+    """How genomes of a configuration are built and read: plain integers, so kernels take it as it is."""
+
+    mode: int
+    sensors: int  # fixed inputs of the task, the constant one not counted
+    constant: int  # 1: an input that is always 1 (bias: input)
+    node_bias: int  # 1: every neuron has an evolved bias (bias: node)
+    strain: int  # 1: one input per muscle, its strain
+    velocity: int  # 1: three inputs per body node, its velocity
+    contact: int  # 1: one input per body node, whether it touches the ground
+    hidden: int  # hidden neurons of the fixed topologies; 0 in neat
+    body: int  # 1: genomes have bodies
+    outputs: int  # outputs of a task without bodies; 0 with
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that every genome has, the constant one included."""
+        return self.sensors + self.constant
+
+    @property
+    def columns(self) -> tuple[int, int, int]:
+        """Columns of body rows, muscle rows and shared genes."""
+        width = self.hidden
+        body = BODY_GENES + width * (3 * self.velocity + self.contact)
+        muscle = MUSCLE_GENES + width * self.strain + (width + self.node_bias if width else 0)
+        shared = SHARED_GENES + width * (self.inputs + self.node_bias)
+        return body, muscle, shared
+
+
+class Genomes(NamedTuple):
+    """P genomes; B body nodes, M muscles, N neurons (outputs and hidden), C connections in all."""
+
+    body_start: Array  # int64 [P + 1]
+    body_id: Array  # uint64 [B]
+    body_gene: Array  # float32 [B, columns[0]]: size m, friction, x y z m, then weights
+    muscle_start: Array  # int64 [P + 1]
+    muscle_id: Array  # uint64 [M]
+    muscle_ends: Array  # uint64 [M, 2]: markings of the two body nodes
+    muscle_gene: Array  # float32 [M, columns[1]]: rest m, stiffness, damping, frequency Hz, amplitude, phase rad, then weights
+    node_start: Array  # int64 [P + 1]
+    node_id: Array  # uint64 [N]
+    node_bias: Array  # float32 [N]
+    conn_start: Array  # int64 [P + 1]
+    conn_id: Array  # uint64 [C]
+    conn_ends: Array  # uint64 [C, 2]: markings of source and target
+    conn_weight: Array  # float32 [C]
+    conn_on: Array  # uint8 [C]: 1 enabled, 0 disabled
+    shared: Array  # float32 [P, columns[2]]: frequency multiplier, then weights
+
+    @property
+    def count(self) -> int:
+        """The number of genomes P."""
+        return len(self.shared)
+
+
+_TABLES = {
+    "body_start": ("body_id", "body_gene"),
+    "muscle_start": ("muscle_id", "muscle_ends", "muscle_gene"),
+    "node_start": ("node_id", "node_bias"),
+    "conn_start": ("conn_id", "conn_ends", "conn_weight", "conn_on"),
+}
+"""The columns of each ragged table by the name of its row index."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """P genomes with what the last evaluation said of them."""
+
+    genomes: Genomes
+    fitness: npt.NDArray[np.float32]  # [P], higher is better; NaN: not evaluated, or the evaluation failed
+
+    def digest(self) -> str:
+        """SHA-256 of genomes and fitness: equal digests, equal populations bit for bit."""
+        state = hashlib.sha256()
+        for array in (*self.genomes, self.fitness):
+            state.update(np.ascontiguousarray(array))
+        return state.hexdigest()
+
+
+def layout_of(config: Config, sensors: int, body: bool, outputs: int) -> Layout:
+    """The layout for a task with `sensors` inputs and either a body or `outputs` plain outputs."""
+    felt = config.task.proprioception if body else "none"
+    return Layout(
+        mode={"neat": NEAT, "pure": PURE, "hybrid": HYBRID}[config.mode],
+        sensors=sensors,
+        constant=int(config.network.bias == "input"),
+        node_bias=int(config.network.bias == "node"),
+        strain=int(felt in ("strain", "all")),
+        velocity=int(felt in ("velocity", "all")),
+        contact=int(felt in ("contact", "all")),
+        hidden=0 if config.mode == "neat" else config.network.hidden,
+        body=int(body),
+        outputs=0 if body else outputs,
+    )
+
+
+def take(genomes: Genomes, rows: Sequence[int] | Array) -> Genomes:
+    """The genomes `rows` (indices in any order, repeats allowed), copied."""
+    rows = np.asarray(rows, dtype=np.int64)
+    chosen: dict[str, Array] = {"shared": genomes.shared[rows]}
+    for start_name, names in _TABLES.items():
+        start = getattr(genomes, start_name)
+        lengths = start[rows + 1] - start[rows]
+        chosen[start_name] = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        flat = np.repeat(start[rows] - chosen[start_name][:-1], lengths) + np.arange(lengths.sum())
+        for name in names:
+            chosen[name] = getattr(genomes, name)[flat]
+    return Genomes(**chosen)
+
+
+def concatenate(parts: Sequence[Genomes]) -> Genomes:
+    """Several batches as one, in order; columns must agree."""
+    joined: dict[str, Array] = {"shared": np.concatenate([part.shared for part in parts])}
+    for start_name, names in _TABLES.items():
+        lengths = np.concatenate([np.diff(getattr(part, start_name)) for part in parts])
+        joined[start_name] = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        for name in names:
+            joined[name] = np.concatenate([getattr(part, name) for part in parts])
+    return Genomes(**joined)
+
+
+def replace(genomes: Genomes, slots: Sequence[int], newcomers: Genomes) -> Genomes:
+    """`genomes` with those at `slots` replaced by `newcomers`, one each."""
+    rows = np.arange(genomes.count)
+    rows[np.asarray(slots, dtype=np.int64)] = genomes.count + np.arange(newcomers.count)
+    return take(concatenate([genomes, newcomers]), rows)
+
+
+def encode(genomes: Genomes, row: int) -> bytes:
+    """One genome as safetensors bytes; equal genomes give equal bytes."""
+    one = take(genomes, [row])
+    return bytes(save_tensors({name: np.ascontiguousarray(array) for name, array in one._asdict().items()}))
+
+
+def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
+    """The genomes of `encode`d bytes as one batch.
+
+    Raises ValueError with the reason (shape, not-finite or unreadable) when bytes are not a whole, finite genome of
+    this layout.
+    """
+    return concatenate([_decode_one(blob, layout) for blob in blobs])
+
+
+def _decode_one(blob: bytes, layout: Layout) -> Genomes:
+    try:
+        tensors = load_tensors(blob)
+        genomes = Genomes(**tensors)
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise ValueError(f"unreadable: {error}") from error
+    reason = flaw(genomes, layout)
+    if reason:
+        raise ValueError(reason)
+    return genomes
+
+
+def flaw(genomes: Genomes, layout: Layout) -> str:
+    """Why `genomes` (P >= 1) are not well-formed for `layout`; empty when they are."""
+    body, muscle, shared = layout.columns
+    kinds = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8}
+    for name, array in genomes._asdict().items():
+        if array.dtype != kinds.get(name.split("_")[-1], np.float32):
+            return f"shape: {name} is {array.dtype}"
+    count = genomes.count
+    widths = {"body_gene": (body,), "muscle_gene": (muscle,), "muscle_ends": (2,), "conn_ends": (2,)}
+    if genomes.shared.shape != (count, shared):
+        return f"shape: shared is {genomes.shared.shape}"
+    for start_name, names in _TABLES.items():
+        start = getattr(genomes, start_name)
+        if start.shape != (count + 1,) or start[0] != 0 or np.any(np.diff(start) < 0):
+            return f"shape: {start_name}"
+        for name in names:
+            if getattr(genomes, name).shape != (start[-1], *widths.get(name, ())):
+                return f"shape: {name} is {getattr(genomes, name).shape}"
+    for name in ("body_gene", "muscle_gene", "node_bias", "conn_weight", "shared"):
+        if not np.isfinite(getattr(genomes, name)).all():
+            return f"not-finite: {name}"
+    return _broken_reference(genomes)
+
+
+def _broken_reference(genomes: Genomes) -> str:
+    """Why some row refers to a part that is not there, or a table is not sorted; empty when all is well."""
+    for p in range(genomes.count):
+        tables = {
+            name: getattr(genomes, f"{name}_id")[
+                getattr(genomes, f"{name}_start")[p] : getattr(genomes, f"{name}_start")[p + 1]
+            ]
+            for name in ("body", "muscle", "node", "conn")
+        }
+        for name, ids in tables.items():
+            if np.any(ids[1:] <= ids[:-1]):
+                return f"shape: {name} rows are not sorted by marking"
+        ends = genomes.muscle_ends[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
+        if len(tables["body"]) and not np.isin(ends, tables["body"]).all():
+            return "shape: a muscle without its body node"
+        targets = genomes.conn_ends[genomes.conn_start[p] : genomes.conn_start[p + 1], 1]
+        if not np.isin(targets, tables["node"]).all():
+            return "shape: a connection without its target"
+    return ""
+
+
+def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
+    """Whether two genomes are the same, bit for bit; cheap when they are not."""
+    if not np.array_equal(one.shared[row], other.shared[slot]):
+        return False
+    for start_name, names in _TABLES.items():
+        a, b = getattr(one, start_name), getattr(other, start_name)
+        first, last = slice(a[row], a[row + 1]), slice(b[slot], b[slot + 1])
+        for name in names:
+            if not np.array_equal(getattr(one, name)[first], getattr(other, name)[last]):
+                return False
+    return True

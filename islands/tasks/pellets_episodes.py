@@ -1,0 +1,202 @@
+"""The compiled main loop of pellets: fill lanes, tick, step, and score what ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from islands.lanes import LANES
+from islands.tasks import pellets_physics as physics
+from islands.tasks.pellets_kernel import (
+    EXPLODED,
+    FINISHED,
+    NOT_FINITE,
+    TICK,
+    TOO_FAR,
+    TOO_HIGH,
+    act,
+    drop_pellet,
+    load_body,
+    load_fixed,
+    load_neat,
+    sense,
+    think_fixed,
+    think_neat,
+)
+from islands.tasks.pellets_physics import F, all_fine, move_nodes, pull_muscles
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def score(s: Any, lane: Any, eaten: Any, ticks: Any, penalty: Any) -> Any:
+    """The fitness of a lane's creature as it stands (float32); the formula is `pellets.fitness`'s."""
+    row = s.lane.reshape(-1, LANES)
+    first, distance = row[physics.FIRST, lane], row[physics.DISTANCE, lane]
+    progress = min(F(1.0), max(F(0.0), (first - distance) / first))
+    total = F(100.0) * F(eaten) + F(80.0) * progress + min(F(20.0), F(3.0) * row[physics.PATH, lane])
+    if eaten > 0:
+        regress = (distance - row[physics.BEST, lane]) / (F(0.5) * first)
+        total -= F(20.0) * min(F(1.0), max(F(0.0), regress))
+    total -= F(10.0) * F(penalty) * row[physics.EFFORT, lane] / F(max(1, ticks))
+    return total if total > F(0.0) else F(0.0)
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
+    """Which limit a disqualified lane's body broke."""
+    farthest = F(0.0)
+    for n in range(nodes):
+        at = n * LANES + lane
+        if not (np.isfinite(s.x[at]) and np.isfinite(s.y[at]) and np.isfinite(s.z[at])):
+            return NOT_FINITE
+        if s.mass[at] > F(0.0):
+            farthest = max(farthest, s.x[at] ** 2 + s.y[at] ** 2 + s.z[at] ** 2)
+    if farthest > physics.FAR * physics.FAR:
+        return TOO_FAR
+    for n in range(nodes):
+        if s.mass[n * LANES + lane] > F(0.0) and s.y[n * LANES + lane] > physics.HIGH:
+            return TOO_HIGH
+    return EXPLODED
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def run_episodes(
+    genomes: Any, items: Any, keys: Any, layout: Any, task: Any, state: Any, brain: Any, room: Any, slots: Any,
+    fitness: Any, reason: Any, eaten: Any, steps: Any, behaviour: Any,
+) -> Any:  # fmt: skip
+    """Play every episode `i`: genome `items[i]` against the pellets of stream `keys[i]`.
+
+    items int64 [E], keys uint64 [E]. Written per episode: fitness float32, reason uint8, eaten int32, steps int32,
+    behaviour float32 [E, 4]: displacement x z (m), path (m), mean |u|. `room`: the largest body's (nodes, muscles);
+    `slots`: input slots. Cost: one pass of the physics over ceil(E / 16) blocks.
+    """
+    s = state
+    item = np.full(LANES, -1, np.int64)
+    left = np.zeros(LANES, np.int64)
+    number = np.zeros(LANES, np.int64)
+    ticks = np.zeros(LANES, np.int64)
+    angle = np.zeros(LANES, np.float32)
+    start = np.zeros((2, LANES), np.float32)
+    counts = np.zeros(LANES, np.float32)
+    fresh = np.zeros(LANES, np.float32)
+    row = s.lane.reshape(-1, LANES)
+    upcoming = 0
+    used = (0, 0)
+    while True:
+        changed = False
+        busy = 0
+        for lane in range(LANES):
+            fresh[lane] = F(0.0)
+            if item[lane] < 0 and upcoming < len(items):
+                p = items[upcoming]
+                load_body(s, genomes, p, lane, task, room)
+                if layout.hidden:
+                    load_fixed(brain, genomes, p, lane, layout, room, slots)
+                else:
+                    load_neat(brain, genomes, p, lane, layout, room, slots)
+                item[lane], left[lane], number[lane], ticks[lane] = upcoming, task.steps, 0, 0
+                angle[lane] = drop_pellet(s, lane, keys[upcoming], 0, F(0.0))
+                start[0, lane], start[1, lane] = row[physics.CENTRE_X, lane], row[physics.CENTRE_Z, lane]
+                counts[lane] = F(1.0) / F(max(1, genomes.muscle_start[p + 1] - genomes.muscle_start[p]))
+                fresh[lane] = F(1.0)
+                upcoming += 1
+                changed = True
+            busy += item[lane] >= 0
+        if busy == 0:
+            return
+        if changed:
+            nodes, muscles = 0, 0
+            for lane in range(LANES):
+                if item[lane] >= 0:
+                    p = items[item[lane]]
+                    nodes = max(nodes, genomes.body_start[p + 1] - genomes.body_start[p])
+                    muscles = max(muscles, genomes.muscle_start[p + 1] - genomes.muscle_start[p])
+            used = (nodes, muscles)
+        sense(s, brain, layout, task, used, room)
+        if layout.hidden:
+            think_fixed(brain, layout, slots, used, room)
+        else:
+            think_neat(brain, slots, used)
+        act(s, brain, used[1], counts, task, fresh)
+        for lane in range(LANES):
+            ticks[lane] += 1
+        for _ in range(TICK):
+            pull_muscles(s, used[0], room[0], used[1], layout.mode == 2)
+            fine = move_nodes(s, used[0], room[0], used[1])
+            for lane in range(LANES):
+                left[lane] -= 1
+            meal = False
+            over = not all_fine(fine)
+            for lane in range(LANES):
+                meal |= row[physics.GAP, lane] <= F(0.0)
+                over |= left[lane] <= 0
+            if meal:
+                for lane in range(LANES):
+                    if item[lane] >= 0 and row[physics.GAP, lane] <= F(0.0):
+                        number[lane] += 1
+                        angle[lane] = drop_pellet(s, lane, keys[item[lane]], number[lane], angle[lane])
+            if over:
+                end_lanes(
+                    s, item, left, number, ticks, start, used[0], task,
+                    (fitness, reason, eaten, steps, behaviour),
+                )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def possible(s: Any, lane: Any, nodes: Any) -> Any:
+    """Whether a lane's body is still within the limits; the scalar twin of what `move_nodes` returns."""
+    row = s.lane.reshape(-1, LANES)
+    energy = farthest = F(0.0)
+    highest = F(-1e9)
+    for n in range(nodes):
+        at = n * LANES + lane
+        if s.mass[at] > F(0.0):
+            speed = s.vx[at] * s.vx[at] + s.vy[at] * s.vy[at] + s.vz[at] * s.vz[at]
+            energy += s.mass[at] * (F(0.5) * speed + physics.GRAVITY * s.y[at])
+            farthest = max(farthest, s.x[at] ** 2 + s.y[at] ** 2 + s.z[at] ** 2)
+            highest = max(highest, s.y[at])
+    allowed = physics.ENERGY_FACTOR * row[physics.ENERGY_GIVEN, lane] + physics.ENERGY_MARGIN
+    return farthest <= physics.FAR * physics.FAR and highest <= physics.HIGH and energy <= allowed
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def end_lanes(
+    s: Any, item: Any, left: Any, number: Any, ticks: Any, start: Any, nodes: Any, task: Any, out: Any
+) -> Any:
+    """Score and free the lanes whose episode is over, by time or by a limit."""
+    fitness, reason, eaten, steps, behaviour = out
+    row = s.lane.reshape(-1, LANES)
+    for lane in range(LANES):
+        i = item[lane]
+        if i < 0:
+            continue
+        fit = possible(s, lane, nodes)
+        if fit and left[lane] > 0:
+            continue
+        reason[i] = FINISHED if fit else end_reason(s, lane, nodes)
+        eaten[i] = number[lane]
+        steps[i] = task.steps - left[lane]
+        fitness[i] = score(s, lane, number[lane], ticks[lane], task.penalty) if fit else F(0.0)
+        behaviour[i, 0] = row[physics.CENTRE_X, lane] - start[0, lane] if fit else F(0.0)
+        behaviour[i, 1] = row[physics.CENTRE_Z, lane] - start[1, lane] if fit else F(0.0)
+        behaviour[i, 2] = row[physics.PATH, lane] if fit else F(0.0)
+        behaviour[i, 3] = row[physics.EFFORT, lane] / F(max(1, ticks[lane]))
+        item[lane] = -1
+        clear_lane(s, lane)
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def clear_lane(s: Any, lane: Any) -> Any:
+    """Leave an empty lane at rest, so that it cannot raise an alarm: no mass, no forces, nothing to eat."""
+    for at in range(lane, len(s.mass), LANES):
+        s.mass[at] = s.inverse[at] = s.share[at] = F(0.0)
+        s.x[at] = s.y[at] = s.z[at] = s.vx[at] = s.vy[at] = s.vz[at] = F(0.0)
+    for at in range(lane, len(s.stiffness), LANES):
+        s.stiffness[at] = s.damping[at] = F(0.0)
+        s.rest[at] = s.target[at] = F(1.0)
+    for at in range(lane, len(s.signs), LANES):
+        s.signs[at] = F(0.0)
+    for at in range(lane, len(s.lane), LANES):
+        s.lane[at] = F(0.0)
+    s.lane[physics.GAP * LANES + lane] = F(1.0)

@@ -1,0 +1,334 @@
+"""Pellets on one core: whole episodes in a compiled kernel, sixteen creatures side by side.
+
+Lanes are refilled as their episodes end, so nothing is computed for a creature
+after its end but the rest of its last control tick, and nothing is padded
+beyond the largest body of the sixteen. Items are sorted by size first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from islands.genome import population as columns
+from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
+from islands.networks import find, input_marks, input_slots, output_slots, write_program
+from islands.rng import uniform
+from islands.tasks import pellets_physics as physics
+from islands.tasks.pellets_physics import DT, F, GRAVITY, make_lanes, move_nodes, pull_muscles, sine_of_turns, tanh_of
+
+FINISHED, NOT_FINITE, TOO_FAR, TOO_HIGH, EXPLODED = range(5)
+"""Why an episode ended."""
+REACH = F(0.35)
+"""A pellet is eaten when a node's surface comes this close to it, m."""
+TICK = 3
+"""Physics steps a control tick: 10 Hz."""
+TWO_PI = F(2.0 * np.pi)
+
+
+class Parameters(NamedTuple):
+    """The task's numbers for the kernel; see `TaskConfig`."""
+
+    steps: int
+    encoding: int  # 0 none, 1 sin, 2 raw, 3 cyclic, 4 sin_raw
+    dead_zone: float
+    smoothing: float
+    max_velocity: float
+    friction: float  # ground friction / 0.6, so that a gene of 0.6 gives the ground's own
+    penalty: float
+
+
+class Brain(NamedTuple):
+    """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
+
+    value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden neurons (pure, hybrid)
+    inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
+    bias: Any  # float32 rows [neurons or hidden]
+    outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
+    sums: Any  # float32 [16]
+    count: Any  # int32 [16]: neurons in each lane's program
+    first: Any  # int32 [16, neurons + 1]
+    source: Any  # int32 [16, connections]
+    weight: Any  # float32 [16, connections]
+    output: Any  # int32 [muscle, 16]: value row of each output, -1 none
+    drive: Any  # float32 rows [muscle]: u, outputs after the dead zone
+    marks: Any  # uint64 [slots]
+    order: Any  # int32 [neurons]
+
+
+def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles: int) -> Brain:
+    """Zeroed networks with room for the largest genome of a batch."""
+    inner_rows = max(1, hidden * slots)
+    return Brain(
+        value=np.zeros((slots + max(neurons, hidden) + 1) * LANES, np.float32),
+        inner=np.zeros(inner_rows * LANES, np.float32),
+        bias=np.zeros((max(neurons, hidden) + 1) * LANES, np.float32),
+        outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
+        sums=np.zeros(LANES, np.float32),
+        count=np.zeros(LANES, np.int32),
+        first=np.zeros((LANES, neurons + 2), np.int32),
+        source=np.zeros((LANES, connections + 1), np.int32),
+        weight=np.zeros((LANES, connections + 1), np.float32),
+        output=np.zeros((muscles, LANES), np.int32),
+        drive=np.zeros(muscles * LANES, np.float32),
+        marks=np.zeros(slots + 1, np.uint64),
+        order=np.zeros(neurons + 1, np.int32),
+    )
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def load_body(s: Any, genomes: Any, p: Any, lane: Any, task: Any, room: Any) -> Any:
+    """Put the body of genome `p` at rest into a lane; `room` = (body nodes, muscles) that the state has rows for."""
+    b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
+    m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
+    total = F(0.0)
+    for n in range(room[0]):
+        at = n * LANES + lane
+        s.vx[at] = s.vy[at] = s.vz[at] = s.touching[at] = F(0.0)
+        if n < b1 - b0:
+            gene = genomes.body_gene[b0 + n]
+            radius = gene[columns.SIZE] * F(0.5)
+            s.radius[at] = radius
+            s.mass[at] = max(F(0.5), F(10.0 * 4.0 / 3.0 * np.pi) * radius * radius * radius)
+            s.inverse[at] = F(1.0) / s.mass[at]
+            s.grip[at] = F(task.friction) * gene[columns.FRICTION] * GRAVITY * DT
+            s.x[at], s.y[at], s.z[at] = gene[columns.POSITION_X], gene[columns.POSITION_Y], gene[columns.POSITION_Z]
+            total += s.mass[at]
+        else:
+            s.x[at] = s.y[at] = s.z[at] = s.radius[at] = s.mass[at] = s.inverse[at] = s.grip[at] = F(0.0)
+    given = F(0.0)
+    cx = cy = cz = F(0.0)
+    for n in range(room[0]):
+        at = n * LANES + lane
+        s.share[at] = s.mass[at] / total
+        cx += s.share[at] * s.x[at]
+        cy += s.share[at] * s.y[at]
+        cz += s.share[at] * s.z[at]
+        given += s.mass[at] * GRAVITY * s.y[at]
+    for j in range(room[1]):
+        at = j * LANES + lane
+        for n in range(room[0]):
+            s.signs[(j * room[0] + n) * LANES + lane] = F(0.0)
+        s.signal[at] = F(0.0)
+        if j < m1 - m0:
+            gene = genomes.muscle_gene[m0 + j]
+            one = find(genomes.body_id, b0, b1, genomes.muscle_ends[m0 + j, 0]) - b0
+            two = find(genomes.body_id, b0, b1, genomes.muscle_ends[m0 + j, 1]) - b0
+            s.signs[(j * room[0] + one) * LANES + lane] = F(-1.0)
+            s.signs[(j * room[0] + two) * LANES + lane] = F(1.0)
+            a, b = one * LANES + lane, two * LANES + lane
+            dx, dy, dz = s.x[b] - s.x[a], s.y[b] - s.y[a], s.z[b] - s.z[a]
+            s.rest[at] = s.target[at] = gene[columns.REST]
+            s.length[at] = np.sqrt(dx * dx + dy * dy + dz * dz)
+            s.stiffness[at], s.damping[at] = gene[columns.STIFFNESS], gene[columns.DAMPING]
+            s.frequency[at] = gene[columns.FREQUENCY] * genomes.shared[p, columns.MULTIPLIER]
+            s.amplitude[at], s.phase[at] = gene[columns.AMPLITUDE], gene[columns.PHASE] / TWO_PI
+            stretch = s.length[at] - s.rest[at]
+            given += F(0.5) * s.stiffness[at] * stretch * stretch
+        else:
+            s.rest[at] = s.target[at] = s.length[at] = F(1.0)
+            s.stiffness[at] = s.damping[at] = s.frequency[at] = s.amplitude[at] = s.phase[at] = F(0.0)
+    radius = F(1.0)
+    for n in range(b1 - b0):
+        at = n * LANES + lane
+        radius = max(radius, np.sqrt((s.x[at] - cx) ** 2 + (s.z[at] - cz) ** 2))
+    row = s.lane.reshape(-1, LANES)
+    row[:, lane] = F(0.0)
+    row[physics.CENTRE_X, lane], row[physics.CENTRE_Y, lane], row[physics.CENTRE_Z, lane] = cx, cy, cz
+    row[physics.RADIUS, lane], row[physics.TOTAL_MASS, lane] = radius, total
+    row[physics.ENERGY_GIVEN, lane], row[physics.REACH, lane] = given, REACH
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def drop_pellet(s: Any, lane: Any, key: Any, number: Any, angle: Any) -> Any:
+    """Place pellet `number` of the episode `key` for a lane's creature; returns its angle (rad).
+
+    Draws 3n, 3n + 1, 3n + 2 of the stream give angle, edge distance and height, the same for every genome.
+    """
+    turn = uniform(key, 3 * number)
+    angle = turn * TWO_PI if number == 0 else angle + F(np.pi) + (turn - F(0.5)) * F(np.pi)
+    nearest = F(7.0) if number == 0 else (F(8.0) if number <= 2 else F(9.0))
+    edge = nearest + uniform(key, 3 * number + 1)
+    row = s.lane.reshape(-1, LANES)
+    away = edge + row[physics.RADIUS, lane]
+    row[physics.PELLET_X, lane] = row[physics.CENTRE_X, lane] + away * np.cos(angle)
+    row[physics.PELLET_Z, lane] = row[physics.CENTRE_Z, lane] + away * np.sin(angle)
+    row[physics.PELLET_Y, lane] = F(0.5) + F(0.5) * uniform(key, 3 * number + 2)
+    row[physics.FIRST, lane] = row[physics.BEST, lane] = row[physics.DISTANCE, lane] = edge
+    row[physics.GAP, lane] = F(1.0)
+    return angle
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
+    """Put the fixed-topology network of genome `p` into a lane."""
+    width = layout.hidden
+    b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
+    m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
+    fixed = layout.sensors + layout.constant
+    shared = genomes.shared[p]
+    for h in range(width):
+        at = columns.SHARED_GENES + h * fixed
+        for i in range(fixed):
+            brain.inner[(h * slots + i) * LANES + lane] = shared[at + i]
+        bias = shared[columns.SHARED_GENES + width * fixed + h] if layout.node_bias else F(0.0)
+        brain.bias[h * LANES + lane] = bias
+        i = fixed
+        if layout.strain:
+            for j in range(room[1]):
+                weight = genomes.muscle_gene[m0 + j, columns.MUSCLE_GENES + h] if j < m1 - m0 else F(0.0)
+                brain.inner[(h * slots + i) * LANES + lane] = weight
+                i += 1
+        base = columns.BODY_GENES
+        if layout.velocity:
+            for n in range(room[0]):
+                for axis in range(3):
+                    weight = genomes.body_gene[b0 + n, base + 3 * h + axis] if n < b1 - b0 else F(0.0)
+                    brain.inner[(h * slots + i) * LANES + lane] = weight
+                    i += 1
+            base += 3 * width
+        if layout.contact:
+            for n in range(room[0]):
+                weight = genomes.body_gene[b0 + n, base + h] if n < b1 - b0 else F(0.0)
+                brain.inner[(h * slots + i) * LANES + lane] = weight
+                i += 1
+    base = columns.MUSCLE_GENES + width * layout.strain
+    for j in range(room[1]):
+        for h in range(width + 1):
+            weight = F(0.0)
+            if j < m1 - m0 and (h < width or layout.node_bias):
+                weight = genomes.muscle_gene[m0 + j, base + h]
+            brain.outer[(j * (width + 1) + h) * LANES + lane] = weight
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
+    """Put the program of genome `p` into a lane."""
+    bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
+    muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
+    input_marks(layout, bodies, muscles, room[0], room[1], brain.marks)
+    first, source, weight = brain.first[lane], brain.source[lane], brain.weight[lane]
+    count = write_program(genomes, p, brain.marks, slots, brain.order, first, source, weight)
+    brain.count[lane] = count
+    n0 = genomes.node_start[p]
+    for k in range(count):
+        brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
+        brain.value[(slots + k) * LANES + lane] = F(0.0)
+    for j in range(room[1]):
+        brain.output[j, lane] = -1
+    output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def sense(s: Any, brain: Any, layout: Any, task: Any, used: Any, room: Any) -> Any:
+    """Write the inputs of all lanes; `used` = (body nodes, muscles) of the block."""
+    one = fill(F(1.0))
+    zero = fill(F(0.0))
+    value = brain.value
+    dx = vload(s.lane, physics.PELLET_X * LANES) - vload(s.lane, physics.CENTRE_X * LANES)
+    dy = vload(s.lane, physics.PELLET_Y * LANES) - vload(s.lane, physics.CENTRE_Y * LANES)
+    dz = vload(s.lane, physics.PELLET_Z * LANES) - vload(s.lane, physics.CENTRE_Z * LANES)
+    distance = vsqrt(fma(dx, dx, fma(dy, dy, fma(dz, dz, fill(F(1e-12))))))
+    vstore(value, 0, dx / distance)
+    vstore(value, LANES, dy / distance)
+    vstore(value, 2 * LANES, dz / distance)
+    fastest = fill(F(1.0 / task.max_velocity))
+    for axis in range(3):
+        speed = vload(s.lane, (physics.SPEED_X + axis) * LANES) * fastest
+        vstore(value, (3 + axis) * LANES, vmax(vmin(speed, one), zero - one))
+    vstore(value, 6 * LANES, vmin(distance * fill(F(0.05)), one))
+    slot = 7
+    step = vload(s.lane, physics.STEP * LANES)
+    turns = step * fill(DT * F(0.5))
+    if task.encoding == 1 or task.encoding == 3 or task.encoding == 4:
+        vstore(value, slot * LANES, zero - sine_of_turns(turns + fill(F(0.25))))
+        slot += 1
+    if task.encoding == 2 or task.encoding == 4:
+        vstore(value, slot * LANES, step * fill(F(2.0 / task.steps)) - one)
+        slot += 1
+    if task.encoding == 3:
+        vstore(value, slot * LANES, sine_of_turns(turns))
+        slot += 1
+    if layout.constant:
+        vstore(value, slot * LANES, one)
+        slot += 1
+    if layout.strain:
+        for j in range(used[1]):
+            rest = vload(s.rest, j * LANES)
+            vstore(value, (slot + j) * LANES, (vload(s.length, j * LANES) - rest) / rest)
+        slot += room[1]
+    if layout.velocity:
+        for n in range(used[0]):
+            vstore(value, (slot + 3 * n) * LANES, vload(s.vx, n * LANES) * fill(F(0.1)))
+            vstore(value, (slot + 3 * n + 1) * LANES, vload(s.vy, n * LANES) * fill(F(0.1)))
+            vstore(value, (slot + 3 * n + 2) * LANES, vload(s.vz, n * LANES) * fill(F(0.1)))
+        slot += 3 * room[0]
+    if layout.contact:
+        for n in range(used[0]):
+            vstore(value, (slot + n) * LANES, vload(s.touching, n * LANES))
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> Any:
+    """Outputs of the fixed-topology networks into `drive` (before the dead zone)."""
+    width = layout.hidden
+    fixed = layout.sensors + layout.constant
+    strain, bodies = used[1] * layout.strain, used[0]
+    at_velocity = fixed + room[1] * layout.strain
+    at_contact = at_velocity + 3 * room[0] * layout.velocity
+    for h in range(width):
+        total = vload(brain.bias, h * LANES)
+        base = h * slots
+        for i in range(fixed + strain):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        for i in range(at_velocity, at_velocity + 3 * bodies * layout.velocity):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        for i in range(at_contact, at_contact + bodies * layout.contact):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        vstore(brain.value, (slots + h) * LANES, tanh_of(total))
+    for j in range(used[1]):
+        base = j * (width + 1)
+        total = vload(brain.outer, (base + width) * LANES)
+        for h in range(width):
+            total = fma(vload(brain.outer, (base + h) * LANES), vload(brain.value, (slots + h) * LANES), total)
+        vstore(brain.drive, j * LANES, tanh_of(total))
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def think_neat(brain: Any, slots: Any, used: Any) -> Any:
+    """Outputs of the NEAT networks into `drive`: the k-th neurons of all lanes together."""
+    most = 0
+    for lane in range(LANES):
+        most = max(most, brain.count[lane])
+    for k in range(most):
+        for lane in range(LANES):
+            if k < brain.count[lane]:
+                total = brain.bias[k * LANES + lane]
+                for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
+                    total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
+                brain.sums[lane] = total
+        vstore(brain.value, (slots + k) * LANES, tanh_of(vload(brain.sums, 0)))
+    for j in range(used[1]):
+        for lane in range(LANES):
+            row = brain.output[j, lane]
+            brain.drive[j * LANES + lane] = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def act(s: Any, brain: Any, muscles: Any, counts: Any, task: Any, first_tick: Any) -> Any:
+    """Dead zone, effort and smoothing of all lanes' outputs; counts [row]: 1 / muscles of each lane."""
+    zero = fill(F(0.0))
+    some = fill(F(task.smoothing))
+    rest = fill(F(1.0) - F(task.smoothing))
+    fresh = vload(first_tick, 0) > zero
+    effort = zero
+    for j in range(muscles):
+        u = vload(brain.drive, j * LANES)
+        u = select(vabs(u) < fill(F(task.dead_zone)), zero, u)
+        effort = effort + select(vload(s.stiffness, j * LANES) > zero, vabs(u), zero)
+        smoothed = fma(some, u, rest * vload(s.signal, j * LANES))
+        vstore(s.signal, j * LANES, select(fresh, u, smoothed))
+    total = fma(effort, vload(counts, 0), vload(s.lane, physics.EFFORT * LANES))
+    vstore(s.lane, physics.EFFORT * LANES, total)
