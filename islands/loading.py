@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from islands import strict_yaml
+from islands import strict_yaml, tasks, topology
 from islands.config import Config
 from islands.errors import ConfigError
 
@@ -234,11 +234,17 @@ def _unknown(name: str, what: str) -> ConfigError:
 
 
 def _check_together(config: Config, where: str) -> None:
-    """Refuse sections that are valid alone and contradict each other."""
+    """Refuse names that nothing answers to, and sections that are valid alone and contradict each other."""
 
     def refuse(what: str, expected: str, got: object, do: str) -> None:
         raise ConfigError(f"{where}: {what}" if where else what, expected=expected, got=str(got), do=do)
 
+    if config.task.name not in tasks.NAMES:
+        raise _wrong("task.name", where, f"one of {', '.join(tasks.NAMES)}", config.task.name)
+    try:
+        topology.check(config.migration.topology)
+    except ConfigError as error:
+        refuse("migration.topology", error.expected, error.got, error.do)
     body, population = config.body, config.population
     if body.min_nodes > body.max_nodes:
         refuse("body.min_nodes", f"at most body.max_nodes ({body.max_nodes})", body.min_nodes, "swap the two")
