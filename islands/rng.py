@@ -103,6 +103,11 @@ def stream(seed: int, island: int, generation: int, purpose: Purpose, slot: int 
     return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little"))
 
 
+def child(key: np.uint64, index: int) -> np.uint64:
+    """`substream` for callers outside compiled code, where Numba would hand back a plain int."""
+    return np.uint64(substream(np.uint64(key), index))
+
+
 def island_number(name: str) -> int:
     """A population's number in its streams: 0 for `seed-…` and `island-000`, from the name otherwise."""
     if name.startswith("seed-"):

@@ -1,0 +1,178 @@
+"""An outbox folder, open and locked: listing it, reading a publication from it, moving a bad one out of it.
+
+Names are looked up relative to the open folder, symlinks are not followed, nothing but a regular file of legal size
+is opened, and a FIFO cannot block. What is wrong with a file is a reason (`Refused`), never another exception.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
+
+from islands.errors import ConfigError, TryAgain
+from islands.files import fault_point
+from islands.publication import FURTHEST_GENERATION, Header, Name, Refused, decode
+
+QUARANTINED = 64
+"""So many refused files are kept; the oldest goes first."""
+_LARGEST = 1 << 30
+"""An outbox's writer verifies its own files up to this size, in bytes."""
+_POLL = 0.002
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Skipped(TryAgain):
+    """This migration cannot take place; evolution goes on without it."""
+
+
+class LockTimeout(Skipped):
+    """An outbox's lock could not be had in time."""
+
+
+class Superseded(Skipped):
+    """A newer incarnation of the same island has published; this one no longer may."""
+
+
+@contextmanager
+def locked(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the kernel lock on `path` (made where missing, never deleted); LockTimeout after `timeout` seconds."""
+    lock: BaseFileLock = FileLock(path, timeout=timeout, poll_interval=_POLL, fallback_to_soft=False)
+    if not isinstance(lock, UnixFileLock):
+        raise ConfigError("migration", expected="a system with kernel file locks", got=type(lock).__name__)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockTimeout(f"lock {path}", expected=f"it within {timeout} s", got="held by another process") from error
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            raise ConfigError(f"lock {path}", expected="a file system with kernel locks", got="one without") from error
+        raise LockTimeout(f"lock {path}", expected="a file that can be locked", got=str(error.strerror)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class OpenOutbox:
+    """An outbox whose lock this process holds: `fd` is the folder's, `quarantine` the path of the pool's."""
+
+    fd: int
+    island: str
+    pool_id: str
+    quarantine: Path
+
+    def names(self) -> list[str]:
+        """Everything in the folder but what begins with a dot (lock, temporary files), sorted."""
+        return sorted(name for name in os.listdir(self.fd) if not name.startswith("."))
+
+    def load(self, text: str, largest: int, reader: str = "") -> tuple[Header, list[bytes]]:
+        """The publication called `text`, verified against its name, its island and the pool; Refused otherwise.
+
+        `reader`: the island that reads, which must not get its own genomes back from another's outbox.
+        """
+        name = Name.parse(text)
+        if name is None:
+            raise Refused("name")
+        if name.generation > FURTHEST_GENERATION:
+            raise Refused("future")
+        header, genomes = self._read(text, largest)
+        if header.pool_id != self.pool_id:
+            raise Refused("other-run")
+        if header.island == reader:
+            raise Refused("own")
+        if header.generation != name.generation:
+            raise Refused("future")
+        if header.island != self.island or (header.epoch, header.sequence) != (name.epoch, name.sequence):
+            raise Refused("name")
+        if header.name() != name:
+            raise Refused("digest")
+        return header, genomes
+
+    def _read(self, text: str, largest: int) -> tuple[Header, list[bytes]]:
+        try:
+            _check_kind(os.stat(text, dir_fd=self.fd, follow_symlinks=False), largest)
+            fault_point("read.stat")
+            fd = os.open(text, _FILE, dir_fd=self.fd)
+            with os.fdopen(fd, "rb") as file:
+                fault_point("read.opened")
+                status = os.fstat(fd)
+                _check_kind(status, largest)
+                found = decode(file, status.st_size, largest)
+        except FileNotFoundError as error:
+            raise Refused("gone") from error
+        except OSError as error:
+            raise Refused("symlink" if error.errno == errno.ELOOP else "unreadable") from error
+        fault_point("read.decoded")
+        return found
+
+    def move_to_quarantine(self, text: str, reason: str) -> bool:
+        """Move a refused entry out of the outbox; False where it has to stay (a folder, no permission)."""
+        readable = re.sub(r"[^A-Za-z0-9._-]", "_", text, flags=re.ASCII)[:80]
+        target = f"{time.time_ns():020d}-{self.island}-{reason}-{readable}"[:240]
+        try:
+            if stat.S_ISDIR(os.stat(text, dir_fd=self.fd, follow_symlinks=False).st_mode):
+                return False
+            folder = os.open(self.quarantine, _FOLDER)
+        except OSError:
+            return False
+        try:
+            os.rename(text, target, src_dir_fd=self.fd, dst_dir_fd=folder)
+            fault_point("quarantine.moved")
+            for name in sorted(os.listdir(folder))[:-QUARANTINED]:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+        except OSError:
+            return False
+        finally:
+            os.close(folder)
+        return True
+
+
+@contextmanager
+def opened(path: Path, pool_id: str, quarantine: Path, timeout: float) -> Iterator[OpenOutbox]:
+    """Open and lock the outbox folder `path`; OSError where it is no folder, LockTimeout where it stays locked."""
+    fd = os.open(path, _FOLDER)
+    try:
+        fault_point("outbox.opened")
+        with locked(path / ".lock", timeout):
+            fault_point("outbox.locked")
+            yield OpenOutbox(fd, path.name, pool_id, quarantine)
+            fault_point("outbox.leaving")
+    finally:
+        os.close(fd)
+
+
+def newest_first(outbox: OpenOutbox) -> list[Name]:
+    """The publications in an outbox by what their names say, the highest sequence number first."""
+    names = filter(None, map(Name.parse, outbox.names()))
+    return sorted(names, key=lambda name: (name.sequence, name.epoch), reverse=True)
+
+
+def is_good(outbox: OpenOutbox, name: Name) -> bool:
+    """Whether the outbox's own writer would trust that publication; a bad one goes to quarantine."""
+    try:
+        outbox.load(str(name), _LARGEST)
+    except Refused as error:
+        outbox.move_to_quarantine(str(name), error.reason)
+        return False
+    return True
+
+
+def _check_kind(status: os.stat_result, largest: int) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise Refused("symlink")
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused("not-a-file")
+    if status.st_size > largest:
+        raise Refused("too-large")

@@ -1,0 +1,270 @@
+"""The pool: what lies in a migration directory, and who may do what with it.
+
+    <directory>/pool.json                            identity: the pool's id and what must agree; written once
+    <directory>/migration_pool/<island>/.lock        kernel lock of that outbox, never deleted
+    <directory>/migration_pool/<island>/00000012-…   its last few publications, see `publication`
+    <directory>/quarantine/                          what readers refused, the newest 64
+
+An outbox has one writer, and both it and every reader hold its lock for the milliseconds they work in it, so that
+nothing is pruned while it is read. Nothing found in the pool is trusted: content is refused with a reason, never an
+exception, and a lock that cannot be had skips that source. A genome is opaque bytes here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from islands import files
+from islands.errors import ConfigError, EvolabError
+from islands.files import fault_point
+from islands.outbox_folder import LockTimeout, OpenOutbox, Skipped, Superseded, is_good, newest_first
+from islands.pool_directory import Pool
+from islands.publication import FORMAT, Header, Name, Refused, encode, sha256_of
+from islands.rundir import check_name
+
+__all__ = [
+    "Arrival", "LockTimeout", "Migrant", "Outbox", "Pool", "Publication", "Reader", "Skipped", "Superseded",
+]  # fmt: skip
+
+_VISITS = 4
+"""A reader visits at most so many sources per migrant wanted: the cost does not grow with the islands."""
+_TIDIED = 256
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True)
+class Migrant:
+    """A genome that leaves: its bytes, its fitness, its digest (64 hexadecimal digits)."""
+
+    genome: bytes
+    fitness: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What an outbox has published, durably: its number and the digests of its genomes in their order."""
+
+    sequence: int
+    digests: list[str]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A genome that came, or what was refused: then `genome` is None and `reason` says why ("" when it is good).
+
+    A file is taken whole or not at all; `slot` is the place in the publication, None where the whole was refused.
+    """
+
+    source: str
+    sequence: int | None
+    slot: int | None
+    digest: str | None
+    fitness: float | None
+    genome: bytes | None
+    reason: str
+
+
+class Outbox:
+    """The one writer of an island's outbox. `epoch` is this process's incarnation number, higher after each restart."""
+
+    def __init__(self, pool: Pool, name: str, epoch: int, keep: int, lock_timeout: float) -> None:
+        self.pool, self.name, self.epoch, self.keep, self.lock_timeout = (
+            pool,
+            check_name(name),
+            epoch,
+            keep,
+            lock_timeout,
+        )
+        self._last: int | None = None
+        self.path = files.make_folder(pool.outboxes / name)
+        with suppress(LockTimeout), self._opened() as outbox:
+            self._recover(outbox)
+
+    def publish(self, generation: int, migrants: Sequence[Migrant]) -> Publication:
+        """Put the migrants where others find them; returns when they are on the disk.
+
+        The same migrants at the same generation are published once, however often an island repeats it after a
+        crash. Raises Skipped (LockTimeout, Superseded) when this migration cannot take place.
+        """
+        header = self._header(generation, migrants)
+        with self._opened() as outbox:
+            last = self._recover(outbox)
+            self._refuse_to_follow_a_newer_epoch(outbox)
+            name = self._already_there(outbox, header.name())
+            if name is None:
+                header = replace(header, sequence=last + 1)
+                name = header.name()
+                files.publish(self.path / str(name), encode(header, [migrant.genome for migrant in migrants]))
+                self._last = name.sequence
+            fault_point("outbox.published")
+            self._prune(outbox, name)
+        return Publication(name.sequence, list(header.digests))
+
+    @contextmanager
+    def _opened(self) -> Iterator[OpenOutbox]:
+        with files.told_in_one_line(self.path, "open"), self.pool.opened(self.name, self.lock_timeout) as outbox:
+            yield outbox
+
+    def _header(self, generation: int, migrants: Sequence[Migrant]) -> Header:
+        fitness = tuple(float(migrant.fitness) for migrant in migrants)
+        if not migrants or not all(math.isfinite(value) for value in fitness):
+            raise EvolabError("publication", expected="migrants with finite fitness", got=f"{list(fitness)}")
+        return Header(
+            format=FORMAT,
+            pool_id=self.pool.pool_id,
+            island=self.name,
+            epoch=self.epoch,
+            generation=generation,
+            sequence=0,
+            fitness=fitness,
+            digests=tuple(migrant.digest for migrant in migrants),
+            sha256=sha256_of([migrant.genome for migrant in migrants]),
+        )
+
+    def _recover(self, outbox: OpenOutbox) -> int:
+        """The newest sequence number that this outbox has published; tidies up after a crash."""
+        files.remove_temporaries(self.path)
+        fault_point("outbox.tidied")
+        if self._last is None:
+            self._last = next((name.sequence for name in newest_first(outbox) if is_good(outbox, name)), 0)
+        return self._last
+
+    def _refuse_to_follow_a_newer_epoch(self, outbox: OpenOutbox) -> None:
+        newer = (name for name in newest_first(outbox) if name.epoch > self.epoch and is_good(outbox, name))
+        if name := next(newer, None):
+            raise Superseded(
+                f"island {self.name}", expected=f"epoch {self.epoch} to be the newest", got=f"{name.epoch}"
+            )
+
+    def _already_there(self, outbox: OpenOutbox, wanted: Name) -> Name | None:
+        same = (n for n in newest_first(outbox) if (n.generation, n.digest) == (wanted.generation, wanted.digest))
+        return next((name for name in same if is_good(outbox, name)), None)
+
+    def _prune(self, outbox: OpenOutbox, newest: Name) -> None:
+        """Keep the last `keep` publications, `newest` among them; what this island has not written is moved away."""
+        names = {text: Name.parse(text) for text in outbox.names()}
+        foreign = [text for text, name in names.items() if name is None or name.sequence > (self._last or 0)]
+        for text in foreign[:_TIDIED]:
+            outbox.move_to_quarantine(text, "name")
+        ours = [name for name in newest_first(outbox) if name.sequence <= (self._last or 0)]
+        kept = [newest, *(name for name in ours if name != newest)]
+        for name in kept[self.keep :]:
+            with suppress(OSError):
+                os.unlink(str(name), dir_fd=outbox.fd)
+            fault_point("outbox.pruned")
+
+
+@dataclass
+class Reader:
+    """One island's way of taking migrants from the others. All arguments stay public and may be saved and restored.
+
+    `own`: the island's name. `max_bytes`: the largest legal publication. `check`: told a genome's bytes, the reason
+    to refuse it or None. `cursors`: the last sequence number taken from each source; `epochs`: its newest epoch.
+    `budget`: refusals in one call before it ends. `skipped`: after a call, the sources that could not be read, why.
+    """
+
+    pool: Pool
+    own: str
+    max_bytes: int
+    lock_timeout: float
+    check: Callable[[bytes], str | None]
+    cursors: dict[str, int] = field(default_factory=dict)
+    budget: int = 16
+    epochs: dict[str, int] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list, init=False)
+    _refused: set[tuple[str, str]] = field(default_factory=set, init=False)
+
+    def take(self, count: int, sources: Sequence[str], pick: Callable[[int], int], generation: int) -> list[Arrival]:
+        """At most `count` good arrivals, and one for each file refused on the way; never raises for what it finds.
+
+        The sources are visited in random order and each gives an even share of its newest publication not taken
+        before; what came between is passed over. `pick(n)` draws an index below n. Cost O(count), whatever the number
+        of sources. `generation` is the receiver's; islands run at their own speed, so it limits nothing.
+        """
+        arrivals: list[Arrival] = []
+        self.skipped = []
+        order = sorted(set(sources) - {self.own})
+        share = -(-count // len(order)) if order else 0
+        wanted = count
+        for visit in range(min(len(order), _VISITS * count)):
+            refused = sum(arrival.genome is None for arrival in arrivals)
+            if wanted <= 0 or refused >= self.budget:
+                break
+            chosen = visit + pick(len(order) - visit)
+            order[visit], order[chosen] = order[chosen], order[visit]
+            came = self._visit(order[visit], self.budget - refused, min(share, wanted), pick)
+            wanted -= sum(arrival.genome is not None for arrival in came)
+            arrivals += came
+        return arrivals
+
+    def _visit(self, source: str, budget: int, share: int, pick: Callable[[int], int]) -> list[Arrival]:
+        arrivals: list[Arrival] = []
+        try:
+            with self.pool.opened(source, self.lock_timeout) as outbox:
+                found = self._newest_good(outbox, budget, arrivals)
+        except FileNotFoundError:
+            return []  # an island that has not come yet
+        except Skipped as error:
+            self.skipped.append((source, str(error)))
+            return arrivals
+        except (OSError, ConfigError) as error:
+            self.skipped.append((source, f"unreadable outbox: {error}"))
+            return arrivals
+        if found is None:
+            return arrivals
+        header, genomes = found
+        self.cursors[source], self.epochs[source] = header.sequence, header.epoch
+        slots = list(range(len(genomes)))
+        for place in range(min(share, len(slots))):
+            chosen = place + pick(len(slots) - place)
+            slots[place], slots[chosen] = slots[chosen], slots[place]
+            slot = slots[place]
+            digest, fitness = header.digests[slot], header.fitness[slot]
+            arrivals.append(Arrival(source, header.sequence, slot, digest, fitness, genomes[slot], ""))
+        return arrivals
+
+    def _newest_good(
+        self, outbox: OpenOutbox, budget: int, arrivals: list[Arrival]
+    ) -> tuple[Header, list[bytes]] | None:
+        """The newest good publication not seen before; what is refused on the way goes to `arrivals`."""
+        fault_point("read.listing")
+        source = outbox.island
+        for text in self._unseen(outbox, budget):
+            if len(arrivals) >= budget:
+                break
+            try:
+                return self._checked(outbox, text)
+            except Refused as error:
+                if error.reason == "gone":
+                    continue
+                name = Name.parse(text)
+                sequence = name.sequence if name else None
+                arrivals.append(Arrival(source, sequence, error.slot, None, None, None, error.reason))
+                if error.reason == "unreadable" or not outbox.move_to_quarantine(text, error.reason):
+                    self._refused.add((source, text))
+        return None
+
+    def _unseen(self, outbox: OpenOutbox, budget: int) -> list[str]:
+        """What to look at: a few names that are none (at most half the budget), then publications, newest first."""
+        if len(self._refused) > _REMEMBERED:
+            self._refused.clear()
+        names = {text: Name.parse(text) for text in outbox.names() if (outbox.island, text) not in self._refused}
+        odd = [text for text, name in names.items() if name is None]
+        unseen = [name for name in names.values() if name and name.sequence > self.cursors.get(outbox.island, 0)]
+        unseen.sort(key=lambda name: (name.epoch, name.sequence), reverse=True)
+        return [*odd[: budget // 2], *map(str, unseen)]
+
+    def _checked(self, outbox: OpenOutbox, text: str) -> tuple[Header, list[bytes]]:
+        header, genomes = outbox.load(text, self.max_bytes, self.own)
+        if header.epoch < self.epochs.get(outbox.island, 0):
+            raise Refused("epoch")
+        for slot, genome in enumerate(genomes):
+            if reason := self.check(genome):
+                raise Refused(reason, slot)
+        fault_point("read.checked")
+        return header, genomes

@@ -1,0 +1,168 @@
+"""A run directory: which file lies where. Nothing else in the project knows a file's name.
+
+runs/<run>/config.yaml                  the resolved configuration, written once
+runs/<run>/run.json                     the plan: command, islands, migration directory; written once
+runs/<run>/logs/                        the launcher's own log
+runs/<run>/<island>/metrics.jsonl       one line a generation
+                    migrations.jsonl    one line an arrival or publication
+                    heartbeat.json      replaced after every generation
+                    checkpoints/
+                    champion.safetensors
+                    result.json         there ⇔ finished
+                    error.json          there ⇔ failed
+                    island.log          the process's stderr
+                    stop                there ⇔ somebody asked the island to stop
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from islands.errors import ConfigError
+from islands.files import make_folder, read_json, write_json
+
+PLAN_FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+
+
+def check_name(name: str, kind: str = "island") -> str:
+    """`name` itself if it is fit to be a folder's name; a ConfigError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{kind} name",
+            expected="1–100 letters, digits, '.', '_' or '-', the first a letter or digit",
+            got=ascii(name),
+            do="rename it",
+        )
+    return name
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is fit to be an island's name."""
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class IslandDir:
+    """Where one island keeps its files."""
+
+    path: Path
+    name: str
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line a generation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def migrations(self) -> Path:
+        """One JSON line an arrival, publication or skipped migration."""
+        return self.path / "migrations.jsonl"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Replaced after every generation."""
+        return self.path / "heartbeat.json"
+
+    @property
+    def result(self) -> Path:
+        """There if and only if the island has finished."""
+        return self.path / "result.json"
+
+    @property
+    def error(self) -> Path:
+        """There if and only if the island has failed."""
+        return self.path / "error.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def champion(self) -> Path:
+        """The best genome."""
+        return self.path / "champion.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """The process's stderr."""
+        return self.path / "island.log"
+
+    @property
+    def stop(self) -> Path:
+        """There if and only if somebody asked the island to stop."""
+        return self.path / "stop"
+
+    def create(self) -> IslandDir:
+        """Make the folders; itself."""
+        make_folder(self.checkpoints)
+        return self
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Where one run keeps its files."""
+
+    path: Path
+
+    def __init__(self, path: Path | str) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.name or self.path.resolve().name
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The plan (`run.json`)."""
+        return self.path / "run.json"
+
+    @property
+    def log_dir(self) -> Path:
+        """The launcher's own logs."""
+        return self.path / "logs"
+
+    def island(self, name: str) -> IslandDir:
+        """The place of the island `name`, there or not."""
+        return IslandDir(self.path / check_name(name), name)
+
+    def islands(self) -> list[IslandDir]:
+        """Every island of the plan, by index."""
+        return [self.island(str(entry["name"])) for entry in self.read_plan()["islands"]]
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Make the run's folder and write its plan, once."""
+        if self.plan.exists():
+            raise ConfigError(f"run {self.path}", expected="a new run", got="one that exists", do="choose another name")
+        for entry in plan["islands"]:
+            check_name(entry["name"])
+        make_folder(self.path)
+        write_json(self.plan, plan)
+
+    def read_plan(self) -> dict[str, Any]:
+        """The plan, checked for what every reader of it relies on: format, islands, names and indices."""
+        if not self.plan.is_file():
+            raise ConfigError(
+                f"no run at {self.path}", expected=f"a folder with {self.plan.name}", do="see evolab status"
+            )
+        plan = read_json(self.plan)
+        if plan.get("format") != PLAN_FORMAT:
+            raise ConfigError(f"{self.plan}", expected=f"format {PLAN_FORMAT}", got=f"{plan.get('format')!r}")
+        islands = plan.get("islands")
+        good = isinstance(islands, list) and all(
+            isinstance(entry, dict) and entry.get("index") == index and is_name(str(entry.get("name")))
+            for index, entry in enumerate(islands)
+        )
+        if not good:
+            raise ConfigError(f"{self.plan}", expected="islands with index 0, 1, … and a name", got=f"{islands!r:.80}")
+        return plan

@@ -1,0 +1,41 @@
+"""Who breeds: ranking, and the share of it from which parents are drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from islands.genome.population import Array
+from islands.rng import below, uniform
+
+UNIFORM, TOURNAMENT, RANK = 0, 1, 2
+METHODS = {"speciation": UNIFORM, "truncation": UNIFORM, "tournament": TOURNAMENT, "rank": RANK}
+"""How a parent is drawn from a pool sorted by fitness, by the name of the selection method."""
+
+
+def ranking(fitness: Array) -> Array:
+    """Rows by descending fitness, ties by row, NaN last (int64 [P])."""
+    return np.argsort(np.where(np.isnan(fitness), np.inf, -fitness.astype(np.float64)), kind="stable")
+
+
+def survivors(ranked: Array, cull: float) -> Array:
+    """The rows of `ranked` that may breed: all but the worst share `cull`, at least one."""
+    return ranked[: max(1, int(np.ceil(len(ranked) * (1.0 - cull))))]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def position(method: Any, count: Any, size: Any, key: Any, index: Any) -> Any:
+    """A place in a pool of `count` sorted by fitness, best first.
+
+    UNIFORM: any; TOURNAMENT: the best of `size` drawn; RANK: linear ranking, probability proportional to count - place.
+    """
+    if method == TOURNAMENT:
+        best = count
+        for i in range(size):
+            best = min(best, below(key, index + 1000 * (i + 1), count))
+        return best
+    if method == RANK:
+        return min(count - 1, np.int64(np.float32(count) * (np.float32(1.0) - np.sqrt(uniform(key, index)))))
+    return below(key, index, count)

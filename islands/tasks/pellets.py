@@ -1,0 +1,89 @@
+"""Pellets: soft creatures hunt food; body and brain evolve together.
+
+A creature is a body of point masses joined by spring muscles in 3-D, driven by
+its network at 10 Hz for `task.duration` seconds of 1/30 s steps. Units are m, s,
+kg, N; y is up and the ground is at 0. The physics is in `pellets_physics` (the
+compiled one) and, readable and batched, in `pellets_torch` (the reference, and
+the way onto a GPU).
+
+    fitness = max(0, 100 N + 80 clamp((d0 - d) / d0, 0, 1) + min(20, 3 path)
+                  - (20 clamp((d - d_best) / (d0 / 2), 0, 1) if N > 0) - 10 efficiency_penalty mean|u|)
+
+with N pellets eaten, d the horizontal distance from the creature's edge to the
+pellet, d0 that distance when the pellet appeared.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from islands.config import Config
+from islands.genome.population import Array, Genomes, Layout, layout_of
+from islands.networks import input_slots
+from islands.tasks import Played
+from islands.tasks.pellets_episodes import run_episodes
+from islands.tasks.pellets_kernel import Parameters, make_brain
+from islands.tasks.pellets_physics import make_lanes
+
+STEPS_PER_SECOND = 30
+ENCODINGS = ("none", "sin", "raw", "cyclic", "sin_raw")
+TIME_INPUTS = {"none": 0, "sin": 1, "raw": 1, "cyclic": 2, "sin_raw": 2}
+SENSORS = 7
+"""Direction to the pellet (3), velocity of the centre of mass (3), distance to the pellet (1)."""
+
+
+def parameters_of(config: Config) -> Parameters:
+    """The task's numbers as the kernel takes them."""
+    task = config.task
+    return Parameters(
+        steps=max(1, round(task.duration * STEPS_PER_SECOND)),
+        encoding=ENCODINGS.index(task.time_encoding),
+        dead_zone=task.dead_zone,
+        smoothing=task.smoothing,
+        max_velocity=task.max_velocity,
+        friction=task.ground_friction / 0.6,
+        penalty=task.efficiency_penalty,
+    )
+
+
+class Pellets:
+    """The task `pellets`; see `islands.tasks.Task`."""
+
+    reasons = ("finished", "not finite", "too far", "too high", "exploded")
+    body = True
+    outputs = 0
+
+    def __init__(self, config: Config) -> None:
+        self.sensors = SENSORS + TIME_INPUTS[config.task.time_encoding]
+        self.parameters = parameters_of(config)
+        self.device = config.device
+        self._layout = layout_of(config, self.sensors, self.body, self.outputs)
+
+    @property
+    def layout(self) -> Layout:
+        """How this task's genomes are built."""
+        return self._layout
+
+    def play(self, genomes: Genomes, items: Array, keys: Array) -> Played:
+        """Play the episodes; on the CPU a creature's numbers do not depend on the others', bit for bit."""
+        if self.device != "cpu":
+            from islands.tasks.pellets_torch import play
+
+            return play(genomes, self.layout, self.parameters, items, keys, self.device)
+        bodies, muscles = np.diff(genomes.body_start), np.diff(genomes.muscle_start)
+        room = (int(bodies.max()), int(muscles.max()))
+        slots = input_slots(self.layout, *room)
+        neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
+        brain = make_brain(slots, self.layout.hidden, int(neurons), int(connections), room[1])
+        order = np.lexsort((np.diff(genomes.conn_start)[items], bodies[items], muscles[items]))
+        count = len(items)
+        fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
+        eaten, steps = np.empty(count, np.int32), np.empty(count, np.int32)
+        behaviour = np.empty((count, 4), np.float32)
+        run_episodes(
+            genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], self.layout,
+            self.parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps, behaviour,
+        )  # fmt: skip
+        back = np.empty(count, np.int64)
+        back[order] = np.arange(count)
+        return Played(fitness[back], reason[back], steps[back], behaviour[back])
