@@ -1,0 +1,217 @@
+"""What a person sees while a run goes on, all of it on stderr: live lines on a terminal, plain ones when piped."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from islands import files
+from islands.errors import EvolabError
+from islands.rundir import IslandDir
+from launcher import utilisation
+
+EVERY = 10.0
+"""Seconds between plain lines of one island."""
+FIRST = 2.0
+CROWD = 16
+"""More islands than this share one plain line."""
+
+
+@dataclass
+class Row:
+    """One island as seen from outside. `quiet_seconds` counts on the launcher's own clock."""
+
+    name: str
+    state: str = "waiting"
+    generation: int = 0
+    generations: int = 0
+    best: float | None = None
+    seconds_per_generation: float | None = None
+    quiet_seconds: float = 0.0
+
+
+@dataclass
+class _Trace:
+    """What the follower remembers of an island between two looks."""
+
+    beat: dict[str, Any] = field(default_factory=dict)
+    seen: float = 0.0
+    passed: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=12))
+
+
+class Follower:
+    """Reads the heartbeats of `islands`; the pace is measured here, over the last dozen generations seen."""
+
+    def __init__(self, islands: Sequence[IslandDir], generations: int) -> None:
+        self._islands, self._generations = list(islands), generations
+        self._traces = {island.name: _Trace(seen=time.monotonic()) for island in islands}
+
+    def rows(self, workers: Mapping[str, tuple[str, int | None]]) -> list[Row]:
+        """One row an island; `workers` gives the state of the island's process and its pid."""
+        now = time.monotonic()
+        return [self._row(island, *workers.get(island.name, ("done", None)), now) for island in self._islands]
+
+    def _row(self, island: IslandDir, state: str, pid: int | None, now: float) -> Row:
+        trace = self._traces[island.name]
+        with contextlib.suppress(OSError, EvolabError):
+            beat = files.read_json(island.heartbeat)
+            if beat != trace.beat:
+                self._note(trace, beat, now)
+        beat = trace.beat
+        if state == "running":
+            state = str(beat.get("state", "starting")) if beat.get("pid") == pid else "starting"
+        pace = None
+        if len(trace.passed) > 1:
+            (then, first), (last_time, last) = trace.passed[0], trace.passed[-1]
+            pace = (last_time - then) / max(1, last - first)
+        return Row(
+            name=island.name,
+            state=state,
+            generation=int(beat.get("generation") or 0),
+            generations=int(beat.get("generations") or self._generations),
+            best=beat.get("best"),
+            seconds_per_generation=pace,
+            quiet_seconds=now - trace.seen,
+        )
+
+    @staticmethod
+    def _note(trace: _Trace, beat: dict[str, Any], now: float) -> None:
+        if beat.get("pid") != trace.beat.get("pid"):
+            trace.passed.clear()
+        elif beat.get("generation") != trace.beat.get("generation"):
+            trace.passed.append((now, int(beat.get("generation") or 0)))
+        trace.beat, trace.seen = beat, now
+
+
+class Progress(Protocol):
+    """Shows events and states to a person."""
+
+    def event(self, island: str, text: str) -> None:
+        """Something happened to an island ("" for the run)."""
+
+    def update(self, rows: Sequence[Row], footer: str) -> None:
+        """The present state of all islands."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class PlainProgress:
+    """Lines on stderr: every event at once, every island's state now and then."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._next = self._start + FIRST
+
+    def event(self, island: str, text: str) -> None:
+        """Print the event with the seconds since the start."""
+        with contextlib.suppress(OSError):  # nobody listens any more: the run goes on
+            print(f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}", file=sys.stderr, flush=True)
+
+    def update(self, rows: Sequence[Row], footer: str) -> None:
+        """Print the rows when their time has come; one line for all of them when they are many."""
+        if time.monotonic() < self._next:
+            return
+        self._next = max(self._next + EVERY, time.monotonic())
+        if len(rows) > CROWD:
+            self.event("", crowd(rows))
+        else:
+            for row in rows:
+                if row.state not in ("done", "failed", "stopped"):
+                    self.event(row.name, words(row))
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class LiveProgress:
+    """One line an island, redrawn in place by rich; events scroll past above."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._start = time.monotonic()
+        self._next = 0.0
+
+    def event(self, island: str, text: str) -> None:
+        """Print the event above the live lines."""
+        from rich.text import Text
+
+        line = f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}"
+        self._console.print(Text(line, style="yellow" if text.startswith(("warning", "died", "failed")) else ""))
+
+    def update(self, rows: Sequence[Row], footer: str) -> None:
+        """Redraw, twice a second at most."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 0.5
+        from rich.text import Text
+
+        room = max(3, self._console.size.height - 4)
+        lines = [f"{row.name:<12.24} {words(row)}" for row in rows[:room]]
+        if len(rows) > room:
+            lines.append(f"… and {len(rows) - room} more: {crowd(rows)}")
+        self._live.update(Text("\n".join([*lines, footer]), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def close(self) -> None:
+        """Take the live lines down."""
+        self._live.stop()
+
+
+def words(row: Row) -> str:
+    """An island's state in one phrase."""
+    if row.state == "starting":
+        return "starting (imports, compiled kernels)"
+    text = f"generation {row.generation}/{row.generations}"
+    if row.best is not None:
+        text += f"  best {row.best:.4g}"
+    if row.seconds_per_generation is not None:
+        text += f"  {row.seconds_per_generation:.2g} s/generation"
+    return text if row.state == "running" else f"{text}  {row.state}"
+
+
+def crowd(rows: Sequence[Row]) -> str:
+    """Many islands in one phrase."""
+    counts = {state: sum(row.state == state for row in rows) for state in dict.fromkeys(row.state for row in rows)}
+    bests = [row.best for row in rows if row.best is not None]
+    done = sum(row.generation for row in rows)
+    text = ", ".join(f"{count} {state}" for state, count in counts.items())
+    text += f"; {done}/{sum(row.generations for row in rows)} generations"
+    return text + (f"; best {max(bests):.4g}" if bests else "")
+
+
+@contextlib.contextmanager
+def showing() -> Iterator[Progress]:
+    """The progress display that fits stderr."""
+    progress: Progress = LiveProgress() if sys.stderr.isatty() else PlainProgress()
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def accounting(row: Row, island: IslandDir, detailed: bool) -> utilisation.Island:
+    """The row as the accounting wants it; `detailed` also reads the last line of its metrics."""
+    shares = (0.0, 0.0)
+    if detailed:
+        with contextlib.suppress(OSError, EvolabError):
+            shares = utilisation.shares((files.tail_jsonl(island.metrics, 1) or [{}])[-1])
+    return utilisation.Island(
+        name=row.name,
+        state=row.state,
+        generation=row.generation,
+        generations=row.generations,
+        seconds_per_generation=row.seconds_per_generation,
+        quiet_seconds=row.quiet_seconds,
+        migrate_share=shares[0],
+        disk_share=shares[1],
+    )

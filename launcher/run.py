@@ -1,0 +1,223 @@
+"""Makes, finds, continues and extends run directories. Refuses what belongs to another run, in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from islands import files, loading
+from islands.config import Config
+from islands.errors import ConfigError, EvolabError
+from islands.rundir import PLAN_FORMAT, RunDir, check_name
+
+SEEDS = (42, 123, 456, 789, 1337)
+RUNS = Path("runs")
+"""Where runs lie unless told otherwise: a folder of the current one."""
+
+
+class Held(EvolabError):
+    """Another launcher works on this run."""
+
+    launcher_code = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of besides its configuration. `islands` are (name, seed), in order."""
+
+    command: str
+    preset: str
+    islands: tuple[tuple[str, int], ...]
+    batched: bool = True
+    threads: int = 1
+    migration_dir: Path | None = None
+
+
+def seeds(count: int, first: int | None = None) -> list[int]:
+    """The first `count` of 42, 123, 456, 789, 1337, 1338, …; from `first` on: first, first + 1, …"""
+    if first is not None:
+        return [first + index for index in range(count)]
+    return [SEEDS[i] if i < len(SEEDS) else SEEDS[-1] + i - len(SEEDS) + 1 for i in range(count)]
+
+
+def fresh_directory(preset: str) -> Path:
+    """A new directory `runs/<preset>-<time>`, made at once so that nobody else gets it."""
+    stem = f"{Path(preset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for attempt in range(1, 1000):
+        path = RUNS / (stem if attempt == 1 else f"{stem}-{attempt}")
+        with _writing(path):
+            RUNS.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), _writing(path):
+            path.mkdir()
+            return path
+    raise ConfigError(f"no free name for a run like {RUNS / stem}", do="give a directory with --out")
+
+
+def make(path: Path, config: Config, plan: Plan) -> RunDir:
+    """The run directory `path`, new or empty, with its config.yaml and run.json written."""
+    run = RunDir(path)
+    if run.plan.exists():
+        raise ConfigError(
+            f"{path} holds the run {run.read_plan()['run']!r}",
+            expected="a new directory",
+            do=f"go on with it (evolab launch --resume {path}) or choose another",
+        )
+    _refuse_foreign(path)
+    record: dict[str, Any] = {
+        "format": PLAN_FORMAT,
+        "run": path.absolute().name,
+        "run_id": uuid.uuid4().hex,
+        "command": plan.command,
+        "config": plan.preset,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "islands": [{"index": i, "name": name, "seed": seed} for i, (name, seed) in enumerate(plan.islands)],
+        "batched": plan.batched,
+        "migration_dir": str(plan.migration_dir.absolute()) if plan.migration_dir else None,
+        "threads": plan.threads,
+    }
+    check_name(record["run"], "run")
+    files.make_folder(path)
+    files.replace_atomically(run.config, loading.dump(config).encode())
+    run.write_plan(record)
+    for island in run.islands():
+        island.create()
+    return run
+
+
+def make_or_continue(path: Path, config: Config, plan: Plan) -> RunDir:
+    """As `make`; a directory that already holds this very run is continued, or extended to more generations."""
+    run = RunDir(path)
+    if not run.plan.exists():
+        return make(path, config, plan)
+    record, old = read(run)
+    islands = [[island["name"], island["seed"]] for island in record["islands"]]
+    changes = difference(old, config)
+    if record["command"] != plan.command:
+        changes.insert(0, f"command: {record['command']} → {plan.command}")
+    if islands != [list(pair) for pair in plan.islands]:
+        changes.append(f"islands: {_listed(islands)} → {_listed(plan.islands)}")
+    migration_dir = str(plan.migration_dir.absolute()) if plan.migration_dir else None
+    if record["migration_dir"] != migration_dir:
+        changes.append(f"migration directory: {record['migration_dir']} → {migration_dir}")
+    if changes:
+        raise ConfigError(
+            f"{path} holds another run ({'; '.join(changes)})", do="take another name or --out, or the old settings"
+        )
+    return extend(run, config.generations)
+
+
+def extend(run: RunDir, generations: int) -> RunDir:
+    """The same run, aiming at `generations`: never fewer than before. Results short of the aim are withdrawn."""
+    _, config = read(run)
+    if generations < config.generations:
+        raise ConfigError(
+            f"generations of {run.path}", expected=f"at least the run's {config.generations}", got=str(generations)
+        )
+    with _writing(run.path):
+        if generations > config.generations:
+            longer = loading.override(config, [f"generations={generations}"])
+            files.replace_atomically(run.config, loading.dump(longer).encode())
+        for island in run.islands():
+            if island.result.exists() and int(files.read_json(island.result)["generations"]) < generations:
+                island.result.unlink()
+            island.error.unlink(missing_ok=True)
+            island.stop.unlink(missing_ok=True)
+    return run
+
+
+def find(name: str | Path) -> RunDir:
+    """The run called `name`: a run directory, or one in runs/."""
+    for path in (Path(name), RUNS / name):
+        run = RunDir(path)
+        if run.plan.is_file():
+            return run
+    raise ConfigError(f"no run {str(name)!r}", expected="a run directory or a name in runs/", do="see `evolab status`")
+
+
+def exists(name: str | Path) -> bool:
+    """Whether `find` would find a run called `name`."""
+    return any(RunDir(path).plan.is_file() for path in (Path(name), RUNS / name))
+
+
+def every(root: Path = RUNS) -> list[RunDir]:
+    """All runs under `root`, by name."""
+    if not root.is_dir():
+        return []
+    return [run for run in (RunDir(path) for path in sorted(root.iterdir())) if run.plan.is_file()]
+
+
+def read(run: RunDir) -> tuple[dict[str, Any], Config]:
+    """The run's plan (run.json) and configuration."""
+    return run.read_plan(), loading.load(run.config)
+
+
+def difference(old: Config, new: Config) -> list[str]:
+    """What differs, as `key: old → new`; the number of generations, which may grow, aside."""
+    before, after = _flat(old.as_dict()), _flat(new.as_dict())
+    ignored = ("generations", "description")
+    return [
+        f"{key}: {before[key]} → {after[key]}" for key in before if key not in ignored and before[key] != after[key]
+    ]
+
+
+@contextlib.contextmanager
+def held(run: RunDir) -> Iterator[None]:
+    """Within, this process alone works on the run; a second launcher is refused. The kernel forgets the dead."""
+    with contextlib.ExitStack() as stack:
+        with _writing(run.path):
+            stream = stack.enter_context(open(run.plan, "r+b"))
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Held(f"another launcher works on {run.path}", do="watch it with `evolab status`") from None
+        yield
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A directory that is not empty and not a half-made run is someone else's."""
+    try:
+        names = sorted(name for name in os.listdir(path) if not name.startswith((".", "config.yaml")))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if names:
+        what = f"{path} is not empty and no run of evolab ({_listed(names)})"
+        raise ConfigError(what, do="choose a new directory")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Within, the file system's refusals become one line about `path`."""
+    try:
+        yield
+    except FileExistsError as error:
+        if path.is_dir():
+            raise
+        raise _unusable(path, error) from error
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    return ConfigError(f"cannot write the directory {path} ({reason})", do="choose another with --out")
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _listed(things: Sequence[object]) -> str:
+    names = [str(thing[0]) if isinstance(thing, list | tuple) else str(thing) for thing in things]
+    return ", ".join(names[:4]) + (f" … ({len(names)})" if len(names) > 4 else "")

@@ -1,0 +1,138 @@
+"""What `run`, `evolve` and `launch` do: resolve the configuration, make or find the run directory, drive it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from islands import loading, topology
+from islands.config import Config
+from islands.errors import ConfigError
+from islands.files import make_folder
+from islands.rundir import RunDir, check_name
+from launcher import cores, presets
+from launcher import run as runs
+from launcher.drive import Outcome, Settings, complaint, drive
+
+PRESET = "neat_baseline"
+"""The configuration when none is named."""
+SHARED = Path("shared")
+"""Where `launch` puts migration directories: a folder of the current one."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: preset or file (None: not said), overrides ("a.b=value"), directory, first seed."""
+
+    preset: str | None = None
+    overrides: tuple[str, ...] = ()
+    out: Path | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The configuration's name."""
+        return self.preset or PRESET
+
+    def config(self, *more: str) -> Config:
+        """The configuration, with `more` overrides on top."""
+        seed = () if self.seed is None else (f"seed={self.seed}",)
+        return presets.resolve(self.name, [*self.overrides, *seed, *more])
+
+
+def overrides(options: Mapping[str, object], assignments: Sequence[str] = ()) -> tuple[str, ...]:
+    """Options that were given (not None) and `--set` assignments as one list of overrides, the latter last."""
+    return (*(f"{key}={value}" for key, value in options.items() if value is not None), *assignments)
+
+
+def run_seeds(request: Request, count: int, batched: bool, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
+    """`evolab run`: one population per seed in one process, no migration."""
+    if count < 1:
+        raise ConfigError("seeds", expected="at least 1", got=str(count))
+    config = request.config("migration.every=0")
+    explicit = config.seed if request.seed is not None or config.seed != runs.SEEDS[0] else None
+    seeds = runs.seeds(count, explicit)
+    config = dataclasses.replace(config, seed=seeds[0])
+    islands = tuple((f"seed-{seed}", seed) for seed in seeds)
+    plan = runs.Plan("run", request.name, islands, batched=batched)
+    run = _directory(request, config, plan)
+    return run, drive(run, settings or Settings(account=False))
+
+
+def evolve(
+    request: Request, name: str, migration_dir: Path | None, settings: Settings | None = None
+) -> tuple[RunDir, Outcome]:
+    """`evolab evolve`: one island in the foreground; the same command again continues or extends it.
+
+    The island's seed comes from the configured one and its name, so that islands started by a bare loop differ.
+    """
+    check_name(name)
+    config = request.config() if migration_dir else request.config("migration.every=0")
+    plan = runs.Plan("evolve", request.name, ((name, seed_of(config.seed, name)),), migration_dir=migration_dir)
+    if migration_dir:
+        make_folder(migration_dir)
+    run = runs.make_or_continue(request.out or runs.RUNS / name, config, plan)
+    return run, drive(run, settings or Settings(account=False))
+
+
+def launch(request: Request, threads: int = 1, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
+    """`evolab launch`: an archipelago, one process an island, migration through a directory of its own."""
+    config = request.config()
+    if threads < 1:
+        raise ConfigError("threads", expected="at least 1", got=str(threads))
+    count = config.migration.islands or max(1, cores.usable().count // threads)
+    islands = tuple((f"island-{index:03}", config.seed) for index in range(count))
+    topology.check(config.migration.topology, [name for name, _ in islands])
+    path = request.out or runs.fresh_directory(request.name)
+    migrates = bool(config.migration.every and config.migration.migrants and count > 1)
+    shared = _shared(path) if migrates else None
+    run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared))
+    if shared:
+        make_folder(shared)
+    return run, drive(run, settings or Settings(pin=True))
+
+
+def resume(name: str, request: Request, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
+    """`evolab launch --resume`: go on where the run stopped, to more generations if asked. Nothing else may change."""
+    run = runs.find(name)
+    plan, old = runs.read(run)
+    base = presets.resolve(request.preset) if request.preset else old
+    seed = () if request.seed is None else (f"seed={request.seed}",)
+    config = loading.override(base, [*request.overrides, *seed])
+    if request.preset and not any(text.startswith("generations=") for text in request.overrides):
+        config = dataclasses.replace(config, generations=old.generations)
+    changes = runs.difference(old, config)
+    if changes:
+        raise ConfigError(
+            f"{run.path} has another configuration ({'; '.join(changes)})", do="resume without these, or start anew"
+        )
+    runs.extend(run, config.generations)
+    return run, drive(run, settings or Settings(pin=True))
+
+
+def seed_of(seed: int, name: str) -> int:
+    """The seed of the island `name` of an archipelago started by hand with `seed`: 31 bits of a hash of both."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
+
+
+def complaints(run: RunDir, outcome: Outcome) -> list[str]:
+    """One line for every island that failed."""
+    failed = [island for island in run.islands() if outcome.states.get(island.name) == "failed"]
+    return [f"{island.name}: {complaint(island, island.log)}" for island in failed]
+
+
+def _directory(request: Request, config: Config, plan: runs.Plan) -> RunDir:
+    if request.out:
+        return runs.make_or_continue(request.out, config, plan)
+    return runs.make(runs.fresh_directory(request.name), config, plan)
+
+
+def _shared(path: Path) -> Path:
+    """A migration directory for the run at `path` that nobody else uses."""
+    name = path.absolute().name
+    numbered = (SHARED / f"{name}-{number}" for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([SHARED / name], numbered) if not candidate.exists())
