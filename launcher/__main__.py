@@ -1,0 +1,5 @@
+"""`python -m launcher` is `evolab`."""
+
+from launcher.cli import main
+
+main()

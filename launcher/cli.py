@@ -1,0 +1,248 @@
+"""The command `evolab`. Parse → call one function → print; no logic, and nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from islands.rundir import RunDir
+    from launcher.drive import Outcome
+    from launcher.start import Request
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout; progress stays on stderr.")
+_CONFIG = click.option("-c", "--config", "preset", help="A preset (see `evolab configs`) or a YAML file's path.")
+_GENERATIONS = click.option("-g", "--generations", type=int, help="Generations; a run that has fewer is extended.")
+_POPULATION = click.option("-p", "--population", type=int, help="Genomes per population.")
+_SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override any key; repeatable.")
+_SEED = click.option("--seed", type=int, help="The (first) seed.")
+_DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where genomes are evaluated.")
+_EVERY = click.option("--migrate-every", type=int, help="Generations between migrations (default 10; 0: never).")
+_MIGRANTS = click.option("--migrants", type=int, help="Genomes that leave, and that arrive (default 5).")
+_OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="The run directory itself. Default: runs/<name> in this folder."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evolution-lab")
+def commands() -> None:
+    """Evolution Lab: archipelagos of populations that evolve creatures, one process an island.
+
+    Runs lie in ./runs, migration directories of `launch` in ./shared.
+    """
+
+
+def _shared_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+@commands.command()
+@_JSON
+def configs(as_json: bool) -> None:
+    """List the presets."""
+    from launcher import presets, tables
+
+    _print([preset._asdict() for preset in presets.describe_all()], tables.configs, as_json)
+
+
+@commands.command()
+@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON)
+@click.option(
+    "-s", "--seeds", type=int, default=1, show_default=True, help="How many: 42, 123, 456, 789, 1337, 1338, …"
+)
+@click.option("--batched/--no-batched", default=True, help="All seeds of a generation in one batch; same results.")
+@click.option("--stagnation-limit", type=int, help="Stop after so many generations without a better best.")
+def run(
+    seeds: int, batched: bool, stagnation_limit: int | None, device: str | None, as_json: bool, **wanted: Any
+) -> None:
+    """Evolve one population per seed, without islands. The same command with --out again continues it."""
+    from launcher import start, summary, tables
+
+    request = _request(wanted, {"evaluation.stagnation_limit": stagnation_limit, "device": device})
+    directory, outcome = start.run_seeds(request, seeds, batched)
+    _finish(directory, outcome, summary.of_run(directory), tables.seeds, as_json)
+
+
+@commands.command()
+@click.argument("name")
+@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON, _EVERY, _MIGRANTS)
+@click.option("--migration-dir", type=click.Path(path_type=Path), help="Shared with the other islands; none: alone.")
+def evolve(
+    name: str,
+    migration_dir: Path | None,
+    device: str | None,
+    migrate_every: int | None,
+    migrants: int | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """Evolve one island in the foreground, in runs/NAME. The same command again continues or extends it.
+
+    Many of these with one --migration-dir make an archipelago. An island's randomness follows from seed and NAME.
+    """
+    from launcher import start, summary, tables
+
+    options = {"device": device, "migration.every": migrate_every, "migration.migrants": migrants}
+    directory, outcome = start.evolve(_request(wanted, options), name, migration_dir)
+    _finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
+
+
+@commands.command()
+@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON, _EVERY, _MIGRANTS)
+@click.option("--islands", type=int, help="How many. Default: one per usable core.")
+@click.option("--topology", help="full, ring, torus, star, random-K, isolated, or edges such as a>b,b>c.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads (and cores) per island.")
+@click.option("--pin/--no-pin", default=True, show_default=True, help="Give every island a core of its own.")
+@click.option("--cost-per-hour", type=float, help="What this machine costs; the run's cost is then stated.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped; -g extends it.")
+def launch(
+    islands: int | None,
+    topology: str | None,
+    threads: int,
+    pin: bool,
+    cost_per_hour: float | None,
+    resume: str | None,
+    device: str | None,
+    migrate_every: int | None,
+    migrants: int | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """Launch an archipelago: islands in processes of their own, one a core, that exchange genomes through files."""
+    from launcher import start, summary, tables
+    from launcher.drive import Settings
+
+    options = {
+        "device": device,
+        "migration.every": migrate_every,
+        "migration.migrants": migrants,
+        "migration.islands": islands,
+        "migration.topology": topology,
+    }
+    request, settings = _request(wanted, options), Settings(pin=pin, cost_per_hour=cost_per_hour)
+    directory, outcome = start.resume(resume, request, settings) if resume else start.launch(request, threads, settings)
+    _finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
+
+
+@commands.command()
+@click.argument("run", required=False)
+@click.option("--watch", is_flag=True, help="Stay and redraw every second until Ctrl-C.")
+@_JSON
+def status(run: str | None, watch: bool, as_json: bool) -> None:
+    """Show the state of RUN, or of all runs in ./runs, from the files alone."""
+    from launcher import status as states
+    from launcher import tables
+
+    look, show = (states.of_one(run), tables.status) if run else (states.of_all(), tables.statuses)
+    if watch:
+        tables.watch(look, show)
+    else:
+        _print(look(), show, as_json)
+
+
+@commands.command()
+@_JSON
+def results(as_json: bool) -> None:
+    """List the runs in ./runs with their champions."""
+    from launcher import summary, tables
+    from launcher.run import every
+
+    _print(summary.of_results(every()), tables.results, as_json)
+
+
+@commands.command()
+@click.argument("run")
+@_JSON
+def show(run: str, as_json: bool) -> None:
+    """Show what RUN was and how it went."""
+    from launcher import summary, tables
+    from launcher.run import find
+
+    _print(summary.of_show(find(run)), tables.show, as_json)
+
+
+@commands.command()
+@click.argument("names", metavar="RUN_OR_CONFIG…", nargs=-1, required=True)
+@_shared_options(_GENERATIONS, _POPULATION, _JSON)
+@click.option("-s", "--seeds", type=int, default=5, show_default=True, help="Seeds per configuration that is run.")
+def compare(names: tuple[str, ...], generations: int | None, population: int | None, seeds: int, as_json: bool) -> None:
+    """Rank runs, or configurations (which are run first), by their champions' held-out means.
+
+    Says with 95 % intervals and a test (Welch's t, Holm-corrected) whether a difference is more than noise.
+    """
+    from launcher import compare as comparing
+    from launcher import start, tables
+
+    wanted = start.overrides({"generations": generations, "population": population})
+    _print(comparing.compare(names, wanted, seeds), tables.comparison, as_json)
+
+
+@commands.command()
+@_CONFIG
+@click.option("-p", "--population", type=int, default=500, show_default=True, help="Genomes.")
+@click.option("-g", "--generations", type=int, default=10, show_default=True, help="Generations after warm-up.")
+@_JSON
+def benchmark(preset: str | None, population: int, generations: int, as_json: bool) -> None:
+    """Measure whole generations after warm-up, and where the time went."""
+    from launcher import benchmark as measuring
+    from launcher import tables
+    from launcher.start import PRESET
+
+    _print(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
+
+
+def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:
+    from launcher.start import Request, overrides
+
+    options = {"generations": wanted["generations"], "population": wanted["population"], **options}
+    return Request(wanted["preset"], overrides(options, wanted["sets"]), wanted["out"], wanted["seed"])
+
+
+def _print(value: Any, table: Callable[[Any], None], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(value, indent=1, allow_nan=False))
+    else:
+        table(value)
+
+
+def _finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], None], as_json: bool) -> NoReturn:
+    from launcher.start import complaints
+
+    for line in complaints(run, outcome):
+        print(f"evolab: {line}", file=sys.stderr)
+    if outcome.exit_code != 2:
+        _print(value, table, as_json)
+    sys.exit(outcome.exit_code)
+
+
+def main() -> NoReturn:
+    """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
+    from islands.errors import EvolabError
+
+    try:
+        sys.exit(commands.main(prog_name="evolab", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        print(f"evolab: {error.format_message()}; see `evolab --help`", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except EvolabError as error:
+        print(f"evolab: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "launcher_code", 2))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Tables for people, on stdout. Each takes the same dictionaries that `--json` prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from launcher.utilisation import clock
+
+_WIDTH_OF_A_FILE = 200
+Record = Mapping[str, Any]
+
+
+def configs(presets: Sequence[Record]) -> None:
+    """`evolab configs`."""
+    columns = ("name", "mode", "task", "population", "description")
+    _print(columns, ([str(preset[column]) for column in columns] for preset in presets))
+
+
+def seeds(summary: Record) -> None:
+    """`evolab run`: one line a seed."""
+    header = ("seed", "generations", "best", "champion (held out)", "species", "seconds", "digest")
+    rows = [
+        (
+            str(seed["seed"]),
+            _number(seed["generations"]),
+            _number(seed["best_fitness"]),
+            mean(seed["champion"]),
+            _number(seed["history"][-1]["species"] if seed["history"] else None),
+            _number(seed["seconds"]),
+            (seed["digest"] or "–")[:16],
+        )
+        for seed in summary["seeds"]
+    ]
+    _print(header, rows)
+    print(f"run: {summary['run']}")
+
+
+def archipelago(summary: Record) -> None:
+    """`evolab launch`: one line an island, the champion, the path of the run."""
+    header = ("island", "generations", "best", "champion (held out)", "migrants in", "out", "restarts", "core use")
+    rows = [
+        (
+            island["island"],
+            _number(island["generations"]) if island["generations"] is not None else island["state"],
+            _number(island["best_fitness"]),
+            mean(island["champion"]),
+            f"{_number(island['admitted'])} of {_number(island['received'])}",
+            _number(island["sent"]),
+            str(island["restarts"]),
+            f"{island['cpu_utilisation']:.0%}",
+        )
+        for island in summary["islands"]
+    ]
+    _print(header, rows)
+    if summary["champion"]:
+        print(f"champion: {mean(summary['champion'])} on {summary['champion']['island']}")
+    print(f"utilisation: {summary['utilisation']:.0%} of the usable cores in {clock(summary['seconds'])}")
+    print(f"run: {summary['run']}")
+
+
+def statuses(runs: Sequence[Record]) -> None:
+    """`evolab status` without a run: one line a run."""
+    header = ("run", "state", "islands", "done", "generation", "best", "created")
+    _print(
+        header,
+        (
+            (
+                run["run"],
+                run["state"],
+                str(run["islands"]),
+                str(run["done"]),
+                f"{run['generation']}/{run['generations']}",
+                _number(run["best"]),
+                str(run["created"]),
+            )
+            for run in runs
+        ),
+    )
+
+
+def status(run: Record) -> None:
+    """`evolab status RUN`: one line an island."""
+    print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, since {run['created']})")
+    header = ("island", "state", "generation", "best", "CPU s", "MB", "heartbeat")
+    _print(header, (_status_row(island) for island in run["islands"]))
+
+
+def watch(look: Callable[[], Any], show: Callable[[Any], None]) -> None:
+    """Show what `look` returns, every second, until Ctrl-C."""
+    while True:
+        value = look()
+        if sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")
+        show(value)
+        sys.stdout.flush()
+        time.sleep(1)
+
+
+def results(runs: Sequence[Record]) -> None:
+    """`evolab results`: one line a run."""
+    header = ("run", "command", "config", "islands", "finished", "generations", "best", "champion (held out)")
+    _print(
+        header,
+        (
+            (
+                run["run"],
+                run["command"],
+                str(run["config"]),
+                str(run["islands"]),
+                str(run["finished"]),
+                _number(run["generations"]),
+                _number(run["best_fitness"]),
+                mean(run["champion"]),
+            )
+            for run in runs
+        ),
+    )
+
+
+def show(run: Record) -> None:
+    """`evolab show RUN`: the essentials and one line an island."""
+    settings = run["configuration"]
+    print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, created {run['created']})")
+    print(
+        f"{settings['mode']} on {settings['task']['name']}, population {settings['population']}, "
+        f"{settings['generations']} generations, migration directory {run['migration_dir'] or 'none'}"
+    )
+    header = ("island", "seed", "state", "generations", "best", "champion (held out)", "in", "out", "digest")
+    rows = [
+        (
+            island["island"],
+            str(island["seed"]),
+            island["state"],
+            _number(island["generations"] if island["generations"] is not None else island["generation"]),
+            _number(island["best_fitness"]),
+            mean(island["champion"]),
+            _number(island["admitted"]),
+            _number(island["sent"]),
+            (island["digest"] or "–")[:16],
+        )
+        for island in run["islands"]
+    ]
+    _print(header, rows)
+
+
+def comparison(report: Record) -> None:
+    """`evolab compare`: the ranking and the verdicts."""
+    header = ("rank", "name", "champion (held out)", "based on", "best", "against the first", "p (Holm)")
+    rows = [
+        (
+            str(entry["rank"]),
+            entry["name"],
+            mean(entry),
+            entry["basis"],
+            _number(entry["best_fitness"]),
+            entry["verdict"],
+            _number(entry["p"]),
+        )
+        for entry in report["ranking"]
+    ]
+    _print(header, rows)
+    print(report["conclusion"])
+
+
+def benchmark(figures: Record) -> None:
+    """`evolab benchmark`: one figure a line."""
+    _print(("figure", "value"), ((key, _number(value)) for key, value in figures.items()))
+
+
+def mean(entry: Record | None) -> str:
+    """`12.3 ± 0.4`: a mean with half its 95 % interval."""
+    if not entry or entry.get("mean") is None:
+        return "–"
+    low, high = entry.get("ci95") or (None, None)
+    if low is None or high is None:
+        return _number(entry["mean"])
+    return f"{_number(entry['mean'])} ± {_number((high - low) / 2)}"
+
+
+def _status_row(island: Record) -> tuple[str, ...]:
+    age = island["seconds_since_heartbeat"]
+    return (
+        island["island"],
+        island["state"] + (f": {island['message']}" if island["message"] else ""),
+        "–" if island["generation"] is None else f"{island['generation']}/{island['generations']}",
+        _number(island["best"]),
+        _number(island["cpu_seconds"]),
+        _number(island["rss_mb"]),
+        "–" if age is None else f"{clock(max(0.0, age))} ago",
+    )
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=box.SIMPLE, show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if table.row_count == 0:
+        print("nothing yet")
+        return
+    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(table)
