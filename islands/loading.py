@@ -63,7 +63,7 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True, width=120)
 
 
-def override(config: Config, assignments: Iterable[str], where: str = "--set") -> Config:
+def override(config: Config, assignments: Iterable[str]) -> Config:
     """`config` with each of `assignments` ("section.key=value") applied, later ones last."""
     types = {key.name: key.type for key in keys()}
     data = config.as_dict()
@@ -71,17 +71,15 @@ def override(config: Config, assignments: Iterable[str], where: str = "--set") -
         name, equals, text = assignment.partition("=")
         name = name.strip()
         if not equals:
-            raise ConfigError(
-                f"{where} {assignment}", expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1"
-            )
+            raise ConfigError(repr(assignment), expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1")
         if name not in types:
-            raise _unknown(name, f"{where} {assignment}")
+            raise _unknown(name, assignment)
         *sections, leaf = name.split(".")
         target = data
         for section in sections:
             target = target[section]
-        target[leaf] = _command_line_value(types[name], text, f"{where} {name}")
-    return from_dict(data, where)
+        target[leaf] = _command_line_value(types[name], text, name)
+    return from_dict(data)
 
 
 def _keys_of(cls: type, prefix: str) -> Iterable[Key]:

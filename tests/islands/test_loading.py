@@ -123,7 +123,7 @@ def test_a_tag_that_would_run_code_is_an_error(tmp_path: Path, text: str) -> Non
     "text", ["", "# only a comment\n", "- 1\n", "word\n", "a: 1\n---\nb: 2\n", "a: [1\n", "[" * 5000]
 )
 def test_a_file_that_is_not_one_mapping_is_an_error(tmp_path: Path, text: str) -> None:
-    refusal(tmp_path, text)
+    assert refusal(tmp_path, text).startswith(str(tmp_path))
 
 
 def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_text_on_the_command_line_stays_text() -> None:
         ("=1", "unknown key"),
         ("population=1e3", "population: expected a whole number"),
         ("population=", "population: expected a whole number from 2 to 10000000, got nothing"),
-        ("population=[", "--set population: line 1: not YAML"),
+        ("population=[", "population: line 1: not YAML"),
         ("population=-5", "population: expected a whole number"),
         ("mutation.add_node=1.5", "mutation.add_node: expected a number from 0.0 to 1.0, got 1.5"),
         ("mutation.add_node=nan", "mutation.add_node: expected a number"),
@@ -323,7 +323,6 @@ def test_a_bad_override_is_one_clear_line(assignment: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         loading.override(Config(), [assignment])
     assert says in str(caught.value)
-    assert str(caught.value).startswith("--set")
     assert "\n" not in str(caught.value)
 
 
