@@ -14,7 +14,8 @@ import re
 import reprlib
 import typing
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -48,14 +49,17 @@ def from_dict(data: object, where: str = "") -> Config:
 
     `where` (a file, an option) opens every error's line.
     """
-    config: Config = _section(Config, data, "", where)
-    _check_together(config, where)
+    with _located(where):
+        config: Config = _section(Config, data, "")
+        _check_together(config)
     return config
 
 
 def load(path: Path | str) -> Config:
     """The configuration in the YAML file `path`."""
-    return from_dict(_parse(_read(Path(path)), str(path)), str(path))
+    text = _read(Path(path))
+    with _located(str(path)):
+        return from_dict(strict_yaml.parse(text))
 
 
 def dump(config: Config) -> str:
@@ -73,12 +77,13 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals:
             raise ConfigError(repr(assignment), expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1")
         if name not in types:
-            raise _unknown(name, assignment)
+            raise _unknown(name)
         *sections, leaf = name.split(".")
         target = data
         for section in sections:
             target = target[section]
-        target[leaf] = _command_line_value(types[name], text, name)
+        with _located(name):
+            target[leaf] = _command_line_value(types[name], text)
     return from_dict(data)
 
 
@@ -108,14 +113,17 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _parse(text: str, where: str) -> Any:
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Open the line of a ConfigError raised inside with `where`."""
     try:
-        return strict_yaml.parse(text)
+        yield
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error.what}", expected=error.expected, got=error.got, do=error.do) from error
+        what = f"{where}: {error.what}" if where else error.what
+        raise ConfigError(what, expected=error.expected, got=error.got, do=error.do) from error
 
 
-def _command_line_value(kind: Any, text: str, where: str) -> Any:
+def _command_line_value(kind: Any, text: str) -> Any:
     """What `text` means for a key of type `kind`. A shell strips quotes, so text stays text: `no` is a word here."""
     if kind is str or typing.get_origin(kind) is Literal:
         try:
@@ -123,71 +131,71 @@ def _command_line_value(kind: Any, text: str, where: str) -> Any:
         except ConfigError:
             return text
         return value if isinstance(value, str) else text
-    value = _parse(text, where)
+    value = strict_yaml.parse(text)
     return float(value) if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
-def _section(cls: type, data: object, prefix: str, where: str) -> Any:
+def _section(cls: type, data: object, prefix: str) -> Any:
     if not isinstance(data, Mapping):
-        raise _wrong(prefix.rstrip(".") or "the whole", where, "a mapping of keys to values", data)
+        raise _wrong(prefix.rstrip(".") or "the whole", "a mapping of keys to values", data)
     hints = typing.get_type_hints(cls)
     for name in data:
         if name not in hints:
             shown = prefix + (name if isinstance(name, str) and name.isprintable() else reprlib.repr(name))[:100]
-            raise _unknown(shown, f"{where}: {shown}" if where else shown)
+            raise _unknown(shown)
     values = {}
     for field in dataclasses.fields(cls):
         if field.name in data:
             name, kind, value = prefix + field.name, hints[field.name], data[field.name]
             if dataclasses.is_dataclass(kind):
-                values[field.name] = _section(typing.cast(type, kind), value, name + ".", where)
+                values[field.name] = _section(typing.cast(type, kind), value, name + ".")
             else:
-                values[field.name] = _value(kind, field.metadata, value, name, where)
+                values[field.name] = _value(kind, field.metadata, value, name)
     return cls(**values)
 
 
-def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str, where: str) -> Any:
+def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str) -> Any:
     if typing.get_origin(kind) is Literal:
-        return _choice(typing.get_args(kind), value, name, where)
+        return _choice(typing.get_args(kind), value, name)
     if kind is bool:
         if not isinstance(value, bool):
-            raise _wrong(name, where, "true or false", value)
+            raise _wrong(name, "true or false", value)
         return value
     if kind is str:
-        return _text(value, name, where)
-    return _in_bounds(kind, bounds, value, name, where)
+        return _text(value, name)
+    return _in_bounds(kind, bounds, value, name)
 
 
-def _choice(choices: Sequence[str], value: object, name: str, where: str) -> str:
+def _choice(choices: Sequence[str], value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise _wrong(name, where, f"one of {', '.join(choices)}", value)
+        raise _wrong(name, f"one of {', '.join(choices)}", value)
     if value not in choices:
         near = difflib.get_close_matches(value, choices, n=1)
-        raise _wrong(name, where, f"one of {', '.join(choices)}", value, f"did you mean {near[0]}?" if near else "")
+        raise _wrong(name, f"one of {', '.join(choices)}", value, f"did you mean {near[0]}?" if near else "")
     return value
 
 
-def _text(value: object, name: str, where: str) -> str:
+def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise _wrong(name, where, "text", value)
+        raise _wrong(name, "text", value)
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value):
-        raise _wrong(name, where, "one line of text without control characters", value)
+        raise _wrong(name, "one line of text without control characters", value)
     return value
 
 
-def _in_bounds(kind: type, bounds: Mapping[str, Any], value: object, name: str, where: str) -> float | int:
+def _in_bounds(kind: type, bounds: Mapping[str, Any], value: object, name: str) -> float | int:
     low, high = bounds.get("min"), bounds.get("max")
     noun = "a whole number" if kind is int else "a number"
     expected = noun + (f" from {low} to {high}" if low is not None and high is not None else "")
     if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
-        raise _wrong(name, where, expected, value)
+        raise _wrong(name, expected, value)
     inside = (low is None or value >= low) and (high is None or value <= high)
     if not inside or not math.isfinite(value):  # NaN compares false, so it is never inside
-        raise _wrong(name, where, expected, value)
+        raise _wrong(name, expected, value)
     return kind(value)  # type: ignore[no-any-return]
 
 
-def _wrong(name: str, where: str, expected: str, value: object, do: str = "") -> ConfigError:
+def _wrong(name: str, expected: str, value: object, do: str = "") -> ConfigError:
     """The error for a value of another type or out of bounds; explains how YAML came to read it so."""
     got = "nothing" if value is None else reprlib.repr(value)
     if isinstance(value, bool):
@@ -202,7 +210,7 @@ def _wrong(name: str, where: str, expected: str, value: object, do: str = "") ->
         do = "write true or false without quotes"
     elif expected == "text" and value is not None:
         do = "quote it"
-    return ConfigError(f"{where}: {name}" if where else name, expected=expected, got=got, do=do)
+    return ConfigError(name, expected=expected, got=got, do=do)
 
 
 def _as_yaml_number(match: re.Match[str]) -> str:
@@ -213,11 +221,11 @@ def _as_yaml_number(match: re.Match[str]) -> str:
     return f"{whole}{fraction if fraction and len(fraction) > 1 else '.0'}e{sign or '+'}{exponent}"
 
 
-def _unknown(name: str, what: str) -> ConfigError:
+def _unknown(name: str) -> ConfigError:
     """The error for the dotted key `name` that does not exist; names the nearest in its section, or in any section."""
     names = [key.name for key in keys()]
     if inside := [key for key in names if key.startswith(name + ".")]:
-        return ConfigError(f"{what}: {name} is a section", expected=f"one of its keys ({', '.join(inside)})")
+        return ConfigError(f"{name} is a section", expected=f"one of its keys ({', '.join(inside)})")
     section, dot, leaf = name.rpartition(".")
     here = dict.fromkeys(
         key.removeprefix(section + dot).split(".")[0] for key in names if key.startswith(section + dot)
@@ -227,22 +235,20 @@ def _unknown(name: str, what: str) -> ConfigError:
     near += [key for key in names if key.rpartition(".")[2] in leaves and key not in near]
     valid = [section + dot + key for key in here] or dict.fromkeys(key.split(".")[0] for key in names)
     return ConfigError(
-        f"{what}: unknown key", do=f"did you mean {' or '.join(near)}?" if near else f"valid here: {', '.join(valid)}"
+        f"{name}: unknown key", do=f"did you mean {' or '.join(near)}?" if near else f"valid here: {', '.join(valid)}"
     )
 
 
-def _check_together(config: Config, where: str) -> None:
+def _check_together(config: Config) -> None:
     """Refuse names that nothing answers to, and sections that are valid alone and contradict each other."""
 
     def refuse(what: str, expected: str, got: object, do: str) -> None:
-        raise ConfigError(f"{where}: {what}" if where else what, expected=expected, got=str(got), do=do)
+        raise ConfigError(what, expected=expected, got=str(got), do=do)
 
     if config.task.name not in tasks.NAMES:
-        raise _wrong("task.name", where, f"one of {', '.join(tasks.NAMES)}", config.task.name)
-    try:
+        raise _wrong("task.name", f"one of {', '.join(tasks.NAMES)}", config.task.name)
+    with _located("migration"):
         topology.check(config.migration.topology)
-    except ConfigError as error:
-        refuse("migration.topology", error.expected, error.got, error.do)
     body, population = config.body, config.population
     if body.min_nodes > body.max_nodes:
         refuse("body.min_nodes", f"at most body.max_nodes ({body.max_nodes})", body.min_nodes, "swap the two")
