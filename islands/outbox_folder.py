@@ -24,8 +24,8 @@ from islands.publication import FURTHEST_GENERATION, Header, Name, Refused, deco
 
 QUARANTINED = 64
 """So many refused files are kept; the oldest goes first."""
-_LARGEST = 1 << 30
-"""An outbox's writer verifies its own files up to this size, in bytes."""
+LARGEST = 1 << 26
+"""A publication's size in bytes where nobody says better."""
 _POLL = 0.002
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -56,7 +56,9 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSYS:
             raise ConfigError(f"lock {path}", expected="a file system with kernel locks", got="one without") from error
-        raise LockTimeout(f"lock {path}", expected="a file that can be locked", got=str(error.strerror)) from error
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV):  # somebody put something else there
+            raise LockTimeout(f"lock {path}", expected="a file that can be locked", got=str(error.strerror)) from error
+        raise
     try:
         yield
     finally:
@@ -141,7 +143,7 @@ class OpenOutbox:
 
 @contextmanager
 def opened(path: Path, pool_id: str, quarantine: Path, timeout: float) -> Iterator[OpenOutbox]:
-    """Open and lock the outbox folder `path`; OSError where it is no folder, LockTimeout where it stays locked."""
+    """Open and lock the outbox folder `path`; OSError where that cannot be, LockTimeout where it stays locked."""
     fd = os.open(path, _FOLDER)
     try:
         fault_point("outbox.opened")
@@ -159,10 +161,10 @@ def newest_first(outbox: OpenOutbox) -> list[Name]:
     return sorted(names, key=lambda name: (name.sequence, name.epoch), reverse=True)
 
 
-def is_good(outbox: OpenOutbox, name: Name) -> bool:
+def is_good(outbox: OpenOutbox, name: Name, largest: int = LARGEST) -> bool:
     """Whether the outbox's own writer would trust that publication; a bad one goes to quarantine."""
     try:
-        outbox.load(str(name), _LARGEST)
+        outbox.load(str(name), largest)
     except Refused as error:
         outbox.move_to_quarantine(str(name), error.reason)
         return False

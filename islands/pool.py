@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from islands import files
 from islands.errors import ConfigError, EvolabError
 from islands.files import fault_point
-from islands.outbox_folder import LockTimeout, OpenOutbox, Skipped, Superseded, is_good, newest_first
+from islands.outbox_folder import LARGEST, LockTimeout, OpenOutbox, Skipped, Superseded, is_good, newest_first
 from islands.pool_directory import Pool
 from islands.publication import FORMAT, Header, Name, Refused, encode, sha256_of
 from islands.rundir import check_name
@@ -72,14 +73,11 @@ class Arrival:
 class Outbox:
     """The one writer of an island's outbox. `epoch` is this process's incarnation number, higher after each restart."""
 
-    def __init__(self, pool: Pool, name: str, epoch: int, keep: int, lock_timeout: float) -> None:
-        self.pool, self.name, self.epoch, self.keep, self.lock_timeout = (
-            pool,
-            check_name(name),
-            epoch,
-            keep,
-            lock_timeout,
-        )
+    def __init__(
+        self, pool: Pool, name: str, epoch: int, keep: int, lock_timeout: float, max_bytes: int = LARGEST
+    ) -> None:
+        self.pool, self.name, self.epoch = pool, check_name(name), epoch
+        self.keep, self.lock_timeout, self.max_bytes = keep, lock_timeout, max_bytes
         self._last: int | None = None
         self.path = files.make_folder(pool.outboxes / name)
         with suppress(LockTimeout), self._opened() as outbox:
@@ -99,7 +97,7 @@ class Outbox:
             if name is None:
                 header = replace(header, sequence=last + 1)
                 name = header.name()
-                files.publish(self.path / str(name), encode(header, [migrant.genome for migrant in migrants]))
+                files.publish(self.path / str(name), self._encoded(header, migrants))
                 self._last = name.sequence
             fault_point("outbox.published")
             self._prune(outbox, name)
@@ -126,16 +124,25 @@ class Outbox:
             sha256=sha256_of([migrant.genome for migrant in migrants]),
         )
 
+    def _encoded(self, header: Header, migrants: Sequence[Migrant]) -> bytes:
+        data = encode(header, [migrant.genome for migrant in migrants])
+        if len(data) > self.max_bytes:
+            raise EvolabError("publication", expected=f"at most {self.max_bytes} bytes", got=f"{len(data)}")
+        return data
+
+    def _is_good(self, outbox: OpenOutbox, name: Name) -> bool:
+        return is_good(outbox, name, self.max_bytes)
+
     def _recover(self, outbox: OpenOutbox) -> int:
         """The newest sequence number that this outbox has published; tidies up after a crash."""
         files.remove_temporaries(self.path)
         fault_point("outbox.tidied")
         if self._last is None:
-            self._last = next((name.sequence for name in newest_first(outbox) if is_good(outbox, name)), 0)
+            self._last = next((name.sequence for name in newest_first(outbox) if self._is_good(outbox, name)), 0)
         return self._last
 
     def _refuse_to_follow_a_newer_epoch(self, outbox: OpenOutbox) -> None:
-        newer = (name for name in newest_first(outbox) if name.epoch > self.epoch and is_good(outbox, name))
+        newer = (name for name in newest_first(outbox) if name.epoch > self.epoch and self._is_good(outbox, name))
         if name := next(newer, None):
             raise Superseded(
                 f"island {self.name}", expected=f"epoch {self.epoch} to be the newest", got=f"{name.epoch}"
@@ -143,7 +150,7 @@ class Outbox:
 
     def _already_there(self, outbox: OpenOutbox, wanted: Name) -> Name | None:
         same = (n for n in newest_first(outbox) if (n.generation, n.digest) == (wanted.generation, wanted.digest))
-        return next((name for name in same if is_good(outbox, name)), None)
+        return next((name for name in same if self._is_good(outbox, name)), None)
 
     def _prune(self, outbox: OpenOutbox, newest: Name) -> None:
         """Keep the last `keep` publications, `newest` among them; what this island has not written is moved away."""
@@ -165,7 +172,8 @@ class Reader:
 
     `own`: the island's name. `max_bytes`: the largest legal publication. `check`: told a genome's bytes, the reason
     to refuse it or None. `cursors`: the last sequence number taken from each source; `epochs`: its newest epoch.
-    `budget`: refusals in one call before it ends. `skipped`: after a call, the sources that could not be read, why.
+    `lock_timeout`: seconds that one call may wait for locks, all in all. `budget`: refusals in one call before it ends.
+    `skipped`: after a call, the sources that could not be read, why.
     """
 
     pool: Pool
@@ -177,6 +185,7 @@ class Reader:
     budget: int = 16
     epochs: dict[str, int] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list, init=False)
+    _deadline: float = field(default=0.0, init=False)
     _refused: set[tuple[str, str]] = field(default_factory=set, init=False)
 
     def take(self, count: int, sources: Sequence[str], pick: Callable[[int], int], generation: int) -> list[Arrival]:
@@ -188,6 +197,7 @@ class Reader:
         """
         arrivals: list[Arrival] = []
         self.skipped = []
+        self._deadline = time.monotonic() + self.lock_timeout
         order = sorted(set(sources) - {self.own})
         share = -(-count // len(order)) if order else 0
         wanted = count
@@ -205,7 +215,7 @@ class Reader:
     def _visit(self, source: str, budget: int, share: int, pick: Callable[[int], int]) -> list[Arrival]:
         arrivals: list[Arrival] = []
         try:
-            with self.pool.opened(source, self.lock_timeout) as outbox:
+            with self.pool.opened(source, max(0.0, self._deadline - time.monotonic())) as outbox:
                 found = self._newest_good(outbox, budget, arrivals)
         except FileNotFoundError:
             return []  # an island that has not come yet
@@ -255,7 +265,8 @@ class Reader:
             self._refused.clear()
         names = {text: Name.parse(text) for text in outbox.names() if (outbox.island, text) not in self._refused}
         odd = [text for text, name in names.items() if name is None]
-        unseen = [name for name in names.values() if name and name.sequence > self.cursors.get(outbox.island, 0)]
+        cursor, epoch = self.cursors.get(outbox.island, 0), self.epochs.get(outbox.island)
+        unseen = [n for n in names.values() if n and (n.sequence > cursor or epoch is not None and n.epoch > epoch)]
         unseen.sort(key=lambda name: (name.epoch, name.sequence), reverse=True)
         return [*odd[: budget // 2], *map(str, unseen)]
 

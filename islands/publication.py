@@ -21,8 +21,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from islands.errors import EvolabError
+
 FORMAT = 1
 FURTHEST_GENERATION = 10**9
+HEADER_LARGEST = 1 << 21
+"""Bytes of the table and header before the genomes; enough for 10,000 of them."""
 _NAME = re.compile(r"([0-9]{8,9})-e([0-9]{4,9})-g([0-9]{8,12})-([0-9a-f]{16})\.safetensors")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -90,6 +94,8 @@ def encode(header: Header, genomes: Sequence[bytes]) -> bytes:
     """The file's bytes; a function of its arguments alone."""
     text = _compact({"__metadata__": {"header": _compact(vars(header)).decode()}, **_table([len(g) for g in genomes])})
     text += b" " * (-len(text) % 8)  # as safetensors does, so that the data are aligned
+    if len(text) > HEADER_LARGEST:
+        raise EvolabError("publication", expected="at most 10,000 migrants", got=f"{len(genomes)}", do="send fewer")
     return b"".join((struct.pack("<Q", len(text)), text, *genomes))
 
 
@@ -103,7 +109,7 @@ def decode(file: BinaryIO, size: int, largest: int) -> tuple[Header, list[bytes]
     length: int = struct.unpack("<Q", start)[0]
     if length > size - 8:
         raise Refused("truncated")
-    if length > (1 << 16) + largest // 4:
+    if length > min(HEADER_LARGEST, (1 << 16) + largest // 4):
         raise Refused("schema")
     text = file.read(length)
     header, sizes = _parse(text)
@@ -142,7 +148,7 @@ def _parse(text: bytes) -> tuple[Header, list[int]]:
 def _typed(fields: dict[str, Any]) -> Header:
     """The header, each field of the right type; Refused or any of the errors `_parse` expects otherwise."""
     fitness, digests = fields["fitness"], fields["digests"]
-    numbers = [fields[key] for key in ("epoch", "generation", "sequence")]
+    numbers = [fields[key] for key in ("format", "epoch", "generation", "sequence")]
     texts = [fields["pool_id"], fields["island"], fields["sha256"], *digests]
     good = (
         all(type(number) is int and number >= 0 for number in numbers)
