@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
-RUN := evolab launch -c neat_baseline --islands auto -p 500 -g 600
+RUN := evolab launch -c neat_baseline --islands auto -p 500 -g 1500
 
 .PHONY: help run test check soak
 .DELETE_ON_ERROR:
