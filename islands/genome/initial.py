@@ -137,6 +137,8 @@ class FirstDraw(NamedTuple):
 
 
 FULL, SPARSE_INPUTS, SPARSE_OUTPUTS, NONE = range(4)
+CONNECTIVITY = ("full", "sparse_inputs", "sparse_outputs", "none")
+"""Names of the ways to connect a first network, in the order of their numbers."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -246,3 +246,12 @@ def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
             if not np.array_equal(getattr(one, name)[first], getattr(other, name)[last]):
                 return False
     return True
+
+
+def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
+    """The rows of `genomes` that equal genome `slot` of `other`; a few vectorised comparisons sort most out."""
+    alike = (genomes.shared == other.shared[slot]).all(axis=1)
+    for start_name in _TABLES:
+        a, b = getattr(genomes, start_name), getattr(other, start_name)
+        alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
+    return [int(row) for row in np.flatnonzero(alike) if equal(genomes, int(row), other, slot)]

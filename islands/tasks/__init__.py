@@ -37,6 +37,10 @@ class Task(Protocol):
         """Play episode i with genome `items[i]` (int64 [E]) and the randomness of stream `keys[i]` (uint64 [E])."""
         ...
 
+    def warm_up(self, genomes: Genomes) -> None:
+        """Make sure that what `play` needs is compiled and loaded, at the cost of a few steps."""
+        ...
+
     @property
     def layout(self) -> Layout:
         """How this task's genomes are built."""

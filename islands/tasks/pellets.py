@@ -64,12 +64,17 @@ class Pellets:
         """How this task's genomes are built."""
         return self._layout
 
-    def play(self, genomes: Genomes, items: Array, keys: Array) -> Played:
+    def warm_up(self, genomes: Genomes) -> None:
+        """Compile and load the kernel: one control tick of the first genome."""
+        self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.parameters._replace(steps=3))
+
+    def play(self, genomes: Genomes, items: Array, keys: Array, parameters: Parameters | None = None) -> Played:
         """Play the episodes; on the CPU a creature's numbers do not depend on the others', bit for bit."""
+        parameters = parameters or self.parameters
         if self.device != "cpu":
             from islands.tasks.pellets_torch import play
 
-            return play(genomes, self.layout, self.parameters, items, keys, self.device)
+            return play(genomes, self.layout, parameters, items, keys, self.device)
         bodies, muscles = np.diff(genomes.body_start), np.diff(genomes.muscle_start)
         room = (int(bodies.max()), int(muscles.max()))
         slots = input_slots(self.layout, *room)
@@ -82,7 +87,7 @@ class Pellets:
         behaviour = np.empty((count, 4), np.float32)
         run_episodes(
             genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], self.layout,
-            self.parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps, behaviour,
+            parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps, behaviour,
         )  # fmt: skip
         back = np.empty(count, np.int64)
         back[order] = np.arange(count)

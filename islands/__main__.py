@@ -1,0 +1,141 @@
+"""One island in one process: `python -m islands RUN_DIR --island K`.
+
+Everything it needs is in the run directory; everything it has to say it writes
+there. It goes on from its newest good checkpoint, so the same command again is
+also how it is restarted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from islands import files, loading, threads
+from islands.config import Config
+from islands.errors import STOPPED, ConfigError, EvolabError
+from islands.rundir import IslandDir, RunDir
+
+
+def main() -> int:
+    """Parse, run, and say how it ended by the exit code (see `islands.errors`)."""
+    parser = argparse.ArgumentParser(prog="python -m islands", description=__doc__.splitlines()[0])
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--island", type=int, default=0, help="index of the island in run.json")
+    parser.add_argument("--all", action="store_true", help="every population of the run, in this process")
+    parser.add_argument("--parent", type=int, default=0, help="stop when this is no longer the parent process")
+    arguments = parser.parse_args()
+    places: list[IslandDir] = []
+    try:
+        run = RunDir(arguments.run_dir)
+        plan = run.read_plan()
+        entries = plan["islands"] if arguments.all else [entry_of(plan, arguments.island)]
+        places = [run.island(entry["name"]).create() for entry in entries]
+        for place in places:
+            place.error.unlink(missing_ok=True)
+        return run_islands(run, plan, entries, halt_request(arguments.parent, places))
+    except Exception as error:
+        return report(error, places)
+
+
+def entry_of(plan: dict[str, Any], index: int) -> dict[str, Any]:
+    """The plan's entry of island `index`."""
+    if not 0 <= index < len(plan["islands"]):
+        raise ConfigError("--island", expected=f"0 to {len(plan['islands']) - 1}", got=str(index))
+    return dict(plan["islands"][index])
+
+
+def halt_request(parent: int, places: list[IslandDir]) -> Callable[[], bool]:
+    """A question to ask once a generation: has a signal, a stop file or the launcher's death asked us to stop?"""
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: asked.append(number))
+
+    def halted() -> bool:
+        return bool(asked) or (parent > 0 and os.getppid() != parent) or any(p.stop.exists() for p in places)
+
+    return halted
+
+
+def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]], halted: Callable[[], bool]) -> int:
+    """Evolve the populations of `entries` to their end, as one batch or one after another."""
+    found = threads.refuse_more_than(int(plan["threads"]))
+    from islands.compiling import one_compiles_for_all
+    from islands.loop import Evolution
+    from islands.tasks import make
+
+    config = loading.load(run.config)
+    task = make(config)
+    islands = [island_of(run, plan, entry, config, task.layout, found) for entry in entries]
+    unfinished = [island for island in islands if not already_finished(island.place, config)]
+    for island in unfinished:
+        island.place.result.unlink(missing_ok=True)
+        island.recorder.beat("starting", island.state, force=True)
+    one_compiles_for_all(config, task)
+    batches = [unfinished] if plan["batched"] else [[island] for island in unfinished]
+    for batch in batches:
+        if batch and not Evolution(config, task, batch, halted).run():
+            for island in batch:
+                island.recorder.beat("stopped", island.state, force=True)
+            return STOPPED
+    return 0
+
+
+def already_finished(place: IslandDir, config: Config) -> bool:
+    """Whether there is a result of at least as many generations as are wanted, or one that stopped for good."""
+    if not place.result.exists():
+        return False
+    result = files.read_json(place.result)
+    return bool(result["generations"] >= config.generations or result["stopped"])
+
+
+def island_of(
+    run: RunDir, plan: dict[str, Any], entry: dict[str, Any], config: Config, layout: Any, found: dict[str, Any]
+) -> Any:
+    """The island of a plan's entry, as its checkpoints and logs left it."""
+    from islands import checkpoint
+    from islands.loop import Island
+    from islands.migration import Migrator
+    from islands.record import Recorder
+    from islands.rng import island_number
+
+    place, name, seed = run.island(entry["name"]), str(entry["name"]), int(entry["seed"])
+    owner = {"run": plan["run_id"], "island": name, "seed": seed}
+    recorder = Recorder(place, int(entry["index"]), config.generations, found)
+    state = checkpoint.read_newest(place.checkpoints, owner, say)
+    recorder.rewind(state)
+    migrator = None
+    if plan["migration_dir"] and config.migration.every and config.migration.migrants:
+        migrator = Migrator(config, layout, name, (seed, island_number(name)), place.migrations)
+        pool_id = plan["run_id"] if plan["command"] == "launch" else None
+        migrator.join(Path(plan["migration_dir"]), recorder.epoch, pool_id)
+        migrator.recall(state.generation if state else 0)
+    return Island(name, seed, island_number(name), place, recorder, migrator, owner, state)
+
+
+def say(line: str) -> None:
+    """A line for the island's log."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def report(error: Exception, places: list[IslandDir]) -> int:
+    """Write error.json for every population, say why in one line, and return the exit code."""
+    code = error.exit_code if isinstance(error, EvolabError) else 70
+    line = str(error) if isinstance(error, EvolabError) else f"{type(error).__name__}: {error}"
+    trace = traceback.format_exc()
+    say(line if isinstance(error, EvolabError) else trace)
+    record = {"format": 1, "kind": type(error).__name__, "message": line, "exit_code": code, "traceback": trace}
+    for place in places:
+        with suppress(EvolabError, OSError):
+            files.write_json(place.error, record)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

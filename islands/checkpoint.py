@@ -1,0 +1,153 @@
+"""A population's state on disk, and back.
+
+One safetensors file a generation, replaced atomically, with a SHA-256 of all its
+arrays in the header. What lies there is the state after evaluation, sorting into
+species and recording: everything that the rest of the run follows from. There
+is no generator state, because draws are keyed by generation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+from islands.errors import ConfigError
+from islands.files import replace_atomically, told_in_one_line
+from islands.genome.population import Array, Genomes, Population
+from islands.speciation import Species
+
+FORMAT = 1
+_NAME = re.compile(r"(\d{8,12})\.safetensors", re.ASCII)
+_DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "U8": np.uint8}
+
+
+@dataclass(frozen=True)
+class State:
+    """One population in the middle of its evolution: generation `generation` is evaluated."""
+
+    generation: int
+    population: Population
+    species: Species
+    best: float  # best fitness of all generations
+    improved: int  # generation in which `best` last rose
+    evaluations: int
+    seconds: float  # of wall time, all incarnations
+    cpu_seconds: float
+    counts: dict[str, int]  # sent, received, admitted, refused
+    record: dict[str, Any]  # the metrics line of this generation
+
+
+def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
+    """Write `state` and prune to the newest `keep`; `owner` (run id, island, seed) says whose it is."""
+    arrays = _arrays(state)
+    plain = {
+        "format": FORMAT,
+        "owner": owner,
+        "sha256": _digest(arrays),
+        "threshold": state.species.threshold,
+        "following": state.species.following,
+        **{name: getattr(state, name) for name in _PLAIN},
+    }
+    with told_in_one_line(folder, "write a checkpoint to"):
+        replace_atomically(
+            folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)})
+        )
+        for path in _newest_first(folder)[keep:]:
+            path.unlink(missing_ok=True)
+
+
+def read_newest(folder: Path, owner: dict[str, Any], tell: Callable[[str], None]) -> State | None:
+    """The newest good state, or None where there is no checkpoint; each damaged one is told and passed over."""
+    paths = _newest_first(folder)
+    for path in paths:
+        try:
+            state = read(path, owner)
+        except ValueError as error:
+            tell(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
+            continue
+        return state
+    if paths:
+        raise ConfigError(
+            f"checkpoints in {folder}",
+            expected="at least one good one",
+            got=f"{len(paths)} damaged",
+            do="remove the folder to start this island afresh",
+        )
+    return None
+
+
+def read(path: Path, owner: dict[str, Any]) -> State:
+    """The state in one checkpoint; ValueError says what is wrong with it, ConfigError that it is somebody else's."""
+    with told_in_one_line(path, "read"):
+        data = path.read_bytes()
+    try:
+        arrays, plain = _parse(data)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"unreadable: {error}") from error
+    if plain.get("format") != FORMAT:
+        raise ValueError(f"format {plain.get('format')!r}, this version reads {FORMAT}")
+    if plain["sha256"] != _digest(arrays):
+        raise ValueError("its content does not have the digest it states")
+    if plain["owner"] != owner:
+        raise ConfigError(f"checkpoint {path}", expected=f"one of {owner}", got=f"{plain['owner']}")
+    genomes = _group(arrays, "genomes", Genomes)
+    species = Species(
+        representative=_group(arrays, "representative", Genomes),
+        threshold=plain["threshold"],
+        following=plain["following"],
+        **{name: arrays[f"species.{name}"] for name in _SPECIES},
+    )
+    return State(
+        population=Population(genomes, arrays["fitness"]), species=species, **{name: plain[name] for name in _PLAIN}
+    )
+
+
+_SPECIES = ("label", "number", "born", "best", "improved")
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species"))
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def _arrays(state: State) -> dict[str, Array]:
+    arrays = {f"genomes.{name}": array for name, array in state.population.genomes._asdict().items()}
+    arrays |= {f"representative.{name}": array for name, array in state.species.representative._asdict().items()}
+    arrays |= {f"species.{name}": getattr(state.species, name) for name in _SPECIES}
+    arrays["fitness"] = state.population.fitness
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _digest(arrays: dict[str, Array]) -> str:
+    state = hashlib.sha256()
+    for name in sorted(arrays):
+        state.update(f"{name} {arrays[name].shape}".encode())
+        state.update(np.ascontiguousarray(arrays[name]))
+    return state.hexdigest()
+
+
+def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    arrays = {
+        name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
+        for name, entry in deserialize(data)
+    }
+    return arrays, json.loads(header["__metadata__"]["state"])
+
+
+def _group(arrays: dict[str, Array], name: str, kind: type[Genomes]) -> Genomes:
+    return kind(**{field: arrays[f"{name}.{field}"] for field in kind._fields})
+
+
+def with_population(state: State, population: Population, species: Species, counts: dict[str, int]) -> State:
+    """`state` after migration: other genomes in some slots."""
+    return replace(state, population=population, species=species, counts=counts)

@@ -1,0 +1,59 @@
+"""Compile once: islands that start together wait for the first one's kernels instead of each making their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from islands.config import Config
+from islands.tasks import Task
+
+PATIENCE = 180.0
+"""Seconds to wait for another process that is compiling; then everyone compiles for themselves."""
+
+
+def cache_folder() -> Path:
+    """Where Numba keeps compiled kernels: NUMBA_CACHE_DIR, or beside the sources."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "__pycache__")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    folder = cache_folder()
+    lock = FileLock(folder / ".compiling.lock", timeout=PATIENCE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (Timeout, OSError):  # a cache nobody can write to only costs time
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def one_compiles_for_all(config: Config, task: Task) -> None:
+    """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is."""
+    from islands.loop import breeding_of
+    from islands.genome.initial import draw_genomes
+    from islands.reproduction import reproduce
+    from islands.rollout import evaluate
+    from islands.speciation import found_species, note_progress, speciate
+
+    few = min(8, config.population)
+    small = dataclasses.replace(config, population=few, selection=dataclasses.replace(config.selection, elites=0))
+    with _one_at_a_time():
+        breeding = breeding_of(small, task)
+        genomes = draw_genomes(few, np.uint64(1), task.layout, breeding.first)
+        fitness = np.arange(few, dtype=np.float32)
+        species = note_progress(found_species(genomes, small.speciation, 0), fitness, 0)
+        species = speciate(genomes, species, small.speciation, 0)
+        reproduce(genomes, fitness, note_progress(species, fitness, 0), breeding, 1.0, (1, 0, 0))
+        task.warm_up(genomes)

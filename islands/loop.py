@@ -1,0 +1,254 @@
+"""The evolution loop: evaluate, record, migrate, reproduce.
+
+`evolve` drives one population, or several in step as one batch: each keeps its
+own seed, files and randomness, so its history is the one it would have alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from islands import checkpoint
+from islands.checkpoint import State
+from islands.config import Config
+from islands.errors import EvolabError
+from islands.files import replace_atomically
+from islands.genome.initial import CONNECTIVITY, FirstDraw, draw_genomes
+from islands.genome.population import Genomes, Population, concatenate, encode, take
+from islands.migration import Migrator
+from islands.record import Recorder, summarise
+from islands.reproduction import Breeding, Offspring, reproduce
+from islands.rng import Purpose, stream
+from islands.rollout import Scores, Worth, evaluate, worth_of
+from islands.rundir import IslandDir
+from islands.selection import ranking
+from islands.speciation import found_species, note_progress, speciate
+from islands.tasks import Task
+
+SHORTLIST, VALIDATION_EPISODES = 16, 16
+"""The champion is the best of so many genomes of the last generation over so many episodes that none has met."""
+
+
+def breeding_of(config: Config, task: Task) -> Breeding:
+    """What reproduction needs, from configuration and task."""
+    body, network = config.body, config.network
+    first = FirstDraw(
+        body.min_nodes, body.max_nodes, body.max_muscles, CONNECTIVITY.index(network.connectivity),
+        network.weight_scale, network.output_bias, task.layout.outputs,
+    )  # fmt: skip
+    return Breeding(config, task.layout, first)
+
+
+@dataclass
+class Island:
+    """One population with its place on disk, its migrations and its present state."""
+
+    name: str
+    seed: int
+    number: int  # its number in the streams of randomness
+    place: IslandDir
+    recorder: Recorder
+    migrator: Migrator | None
+    owner: dict[str, Any]  # what its checkpoints say they belong to
+    state: State | None = None
+    offspring: Offspring | None = None  # the next generation, not yet evaluated
+    timing: dict[str, float] | None = None
+    stopped: str | None = None
+
+    def key(self, generation: int) -> tuple[int, int, int]:
+        """(seed, island, generation): with a purpose, the name of a stream of random numbers."""
+        return self.seed, self.number, generation
+
+
+class Evolution:
+    """The loop over populations that share a configuration and a task."""
+
+    def __init__(self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool]) -> None:
+        self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
+        self.breeding = breeding_of(config, task)
+
+    def run(self) -> bool:
+        """Evolve until every population is finished (True) or a halt was asked for (False, with checkpoints)."""
+        for island in self.islands:
+            island.recorder.beat("running", island.state, force=True)
+        while active := [island for island in self.islands if not self.finished(island)]:
+            for island in active:
+                if island.state is not None:
+                    self.migrate(island)
+                    self.reproduce(island)
+            self.evaluate(active)
+            halt = self.halted()
+            for island in active:
+                self.record(island, halt)
+            if halt:
+                return False
+        for island in self.islands:
+            self.conclude(island)
+        return True
+
+    def finished(self, island: Island) -> bool:
+        """Whether the last generation is evaluated, or nothing has improved for `stagnation_limit` generations."""
+        if island.state is None:
+            return False
+        limit = self.config.evaluation.stagnation_limit
+        if limit and island.state.generation - island.state.improved >= limit:
+            island.stopped = "stagnation"
+            return True
+        return island.state.generation + 1 >= self.config.generations
+
+    def evaluate(self, islands: Sequence[Island]) -> None:
+        """Evaluate the next generation of every population as one batch, and sort it into species."""
+        began, cpu = time.perf_counter(), time.process_time()
+        for island in islands:
+            if island.offspring is None:
+                island.offspring = self._first_generation(island)
+        batches = [island.offspring.genomes for island in islands if island.offspring]
+        generations = [island.state.generation + 1 if island.state else 0 for island in islands]
+        keys = [
+            stream(*island.key(generation), Purpose.PELLETS)
+            for island, generation in zip(islands, generations, strict=True)
+        ]
+        joined = batches[0] if len(batches) == 1 else concatenate(batches)
+        scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes)
+        wall, used = time.perf_counter() - began, time.process_time() - cpu
+        for island, scores, generation in zip(islands, scored, generations, strict=True):
+            self._enter(island, scores, generation, wall / len(islands), used / len(islands))
+
+    def _first_generation(self, island: Island) -> Offspring:
+        key = stream(*island.key(0), Purpose.BODY)
+        genomes = draw_genomes(self.config.population, key, self.task.layout, self.breeding.first)
+        return Offspring(genomes, found_species(genomes, self.config.speciation, 0), {})
+
+    def _enter(self, island: Island, scores: Scores, generation: int, wall: float, cpu: float) -> None:
+        """Make the evaluated offspring the island's state."""
+        assert island.offspring is not None
+        offspring, old = island.offspring, island.state
+        if scores.failed == len(scores.fitness):
+            raise EvolabError(f"island {island.name}, generation {generation}", got="no evaluation that succeeded")
+        began = time.perf_counter()
+        population = Population(offspring.genomes, scores.fitness)
+        species = offspring.species
+        if old is not None:
+            species = speciate(offspring.genomes, species, self.config.speciation, generation)
+        species = note_progress(species, scores.fitness, generation)
+        top = float(np.nanmax(scores.fitness))
+        better = old is None or top > old.best
+        timing = island.timing or {}
+        timing["reproduce_seconds"] = timing.get("reproduce_seconds", 0.0) + time.perf_counter() - began
+        spent = wall + sum(timing.values())
+        line = {
+            "generation": generation,
+            **summarise(population, species),
+            "disqualified": scores.disqualified,
+            "limited": offspring.limited,
+            "mutation_boost": self.boost(old) if old else 1.0,
+            "evaluations": self.config.population * self.config.evaluation.episodes,
+            "steps": scores.steps,
+            "evaluate_seconds": wall,
+            **timing,
+            "seconds": spent,
+            "time": time.time(),
+            "digest": population.digest(),
+        }
+        island.state = State(
+            generation=generation,
+            population=population,
+            species=species,
+            best=top if old is None or better else old.best,
+            improved=generation if old is None or better else old.improved,
+            evaluations=(old.evaluations if old else 0) + len(scores.fitness) * self.config.evaluation.episodes,
+            seconds=(old.seconds if old else 0.0) + spent,
+            cpu_seconds=(old.cpu_seconds if old else 0.0) + cpu + sum(timing.values()),
+            counts=old.counts if old else {},
+            record=line,
+        )
+        island.offspring, island.timing = None, {}
+
+    def record(self, island: Island, halt: bool) -> None:
+        """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
+        assert island.state is not None
+        began, state = time.perf_counter(), island.state
+        island.recorder.generation(state.record)
+        due = state.generation % self.config.record.checkpoint_every == 0
+        if due or halt or self.finished(island):
+            checkpoint.write(island.place.checkpoints, state, island.owner, self.config.record.keep)
+        island.recorder.beat("running", state)
+        island.timing = {"checkpoint_seconds": time.perf_counter() - began}
+
+    def migrate(self, island: Island) -> None:
+        """Publish emigrants and take immigrants in, when a migration is due."""
+        state, migrator = island.state, island.migrator
+        if state is None or migrator is None or not migrator.due(state.generation):
+            return
+        began = time.perf_counter()
+        sent = migrator.publish(state.generation, state.population)
+        done = migrator.exchange(state.generation, state.population, lambda newcomers: self._score(island, newcomers))
+        counts = {**done.counts, "sent": sent}
+        counts = {name: state.counts.get(name, 0) + counts.get(name, 0) for name in {*state.counts, *counts}}
+        species = state.species
+        if done.slots:
+            rows = np.array(done.slots)
+            species = speciate(done.population.genomes, species, self.config.speciation, state.generation, rows)
+            species = note_progress(species, done.population.fitness, state.generation)
+        island.state = checkpoint.with_population(state, done.population, species, counts)
+        island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
+
+    def _score(self, island: Island, newcomers: Genomes) -> Any:
+        assert island.state is not None
+        key = stream(*island.key(island.state.generation), Purpose.PELLETS)
+        return evaluate(self.task, newcomers, np.array([key]), self.config.evaluation.episodes)[0].fitness
+
+    def reproduce(self, island: Island) -> None:
+        """Breed the next generation."""
+        assert island.state is not None
+        began, state = time.perf_counter(), island.state
+        island.offspring = reproduce(
+            state.population.genomes, state.population.fitness, state.species, self.breeding, self.boost(state),
+            island.key(state.generation),
+        )  # fmt: skip
+        island.timing = {**(island.timing or {}), "reproduce_seconds": time.perf_counter() - began}
+
+    def boost(self, state: State) -> float:
+        """The factor on mutation: `adaptive.boost` while the best has not risen for `adaptive.patience` generations."""
+        adaptive = self.config.adaptive
+        stuck = state.generation - state.improved >= adaptive.patience
+        return adaptive.boost if adaptive.enabled and stuck else 1.0
+
+    def conclude(self, island: Island) -> None:
+        """Publish the last emigrants, find the champion, and write champion and result."""
+        state = island.state
+        assert state is not None
+        if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
+            sent = island.migrator.publish(state.generation, state.population)
+            state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})
+        row, worth = champion_of(self.task, state.population, self.config, island.key(state.generation))
+        blob = encode(state.population.genomes, row)
+        replace_atomically(island.place.champion, blob)
+        champion = {
+            "mean": worth.mean,
+            "ci95": [worth.low, worth.high],
+            "episodes": worth.episodes,
+            "digest": hashlib.sha256(blob).hexdigest(),
+        }
+        island.recorder.result(state, champion, island.stopped, island.seed)
+        island.recorder.beat("done", state, force=True)
+
+
+def champion_of(task: Task, population: Population, config: Config, key: tuple[int, int, int]) -> tuple[int, Worth]:
+    """The champion's row and its worth.
+
+    A score of one episode flatters the luckiest: the best few by score meet fresh validation episodes first, and the
+    winner is then judged on `evaluation.held_out` episodes that played no part in choosing it.
+    """
+    ranked = ranking(population.fitness)[: min(SHORTLIST, population.genomes.count)]
+    shortlist = take(population.genomes, ranked)
+    trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), VALIDATION_EPISODES)[0].fitness
+    row = int(ranked[int(np.nanargmax(trial))])
+    held_out = stream(*key, Purpose.HELD_OUT)
+    return row, worth_of(task, population.genomes, row, held_out, config.evaluation.held_out)

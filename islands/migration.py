@@ -1,0 +1,301 @@
+"""Migration: who leaves, who is taken in, whom they replace, and the log that makes it repeatable.
+
+At a migration an island publishes its emigrants, takes immigrants from the
+islands its topology names, evaluates them on its own episodes, decides, writes
+every arrival durably to its log and only then lets them in. The log holds the
+genomes that were admitted, so the same generation can be done again from the
+log alone: after a crash, and to replay an island without the others.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from islands.config import Config, MigrationConfig
+from islands.files import JsonLines, dumps, read_jsonl, replace_atomically
+from islands.genome.distance import Coefficients, distance
+from islands.genome.population import Array, Genomes, Layout, Population, concatenate, decode, encode, equal
+from islands.genome.population import rows_equal_to
+from islands.genome.population import replace as replace_genomes
+from islands.pool import Arrival, Migrant, Outbox, Pool, Reader, Skipped
+from islands.rng import Purpose, below, stream
+from islands.selection import ranking
+from islands.topology import neighbours
+
+LOG_SEGMENT = 256 << 20
+"""Bytes at which the log is put aside; one put-aside segment is kept, so it is bounded by twice this."""
+
+Score = Callable[[Genomes], Array]
+"""Fitness (float32 [M]) of immigrants on the receiver's episodes of this generation."""
+
+
+def agreement(config: Config, layout: Layout) -> dict[str, Any]:
+    """What islands must share to exchange genomes: the task and what a genome's arrays mean."""
+    return {"task": config.task.name, "mode": config.mode, **{k: int(v) for k, v in layout._asdict().items()}}
+
+
+def largest_publication(config: Config, layout: Layout) -> int:
+    """Bytes of the largest publication that can be legal under this configuration (from the limits it sets)."""
+    bodies, muscles = config.body.max_nodes, config.body.max_muscles
+    body, muscle, shared = layout.columns
+    inputs = layout.inputs + muscles * layout.strain + bodies * (3 * layout.velocity + layout.contact)
+    nodes = 0 if layout.hidden else config.network.max_hidden + muscles + layout.outputs
+    genome = bodies * (8 + 4 * body) + (muscles + layout.outputs) * (24 + 4 * muscle) + 4 * shared
+    genome += nodes * 12 + nodes * (nodes + inputs) * 29 + 8192
+    return config.migration.migrants * (genome + 1024) + 65536
+
+
+def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) -> list[int]:
+    """Rows that leave: `best` the best, `random` any, `different` the most different among the better half.
+
+    No two are equal and none has failed. `different` starts from the best and adds the genome whose nearest chosen one
+    is farthest away (Araujo et al. 2009 choose by difference above a fitness threshold).
+    """
+    policy = config.migration
+    ranked = [int(row) for row in ranking(fitness) if np.isfinite(fitness[row])]
+    if policy.select == "random":
+        ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
+    if policy.select == "different":
+        ranked = _farthest_first(genomes, ranked[: max(1, len(ranked) // 2)], policy.migrants, config)
+    chosen: list[int] = []
+    for row in ranked:
+        if len(chosen) == policy.migrants:
+            break
+        if not any(equal(genomes, row, genomes, other) for other in chosen):
+            chosen.append(row)
+    return chosen
+
+
+def _shuffled(count: int, key: np.uint64) -> list[int]:
+    order = list(range(count))
+    for i in range(count - 1, 0, -1):
+        j = int(below(key, i, i + 1))
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _distances(genomes: Genomes, row: int, rows: list[int], config: Config) -> Array:
+    longest = max(int(np.diff(start).max(initial=0)) for start in genomes if start.dtype == np.int64)
+    pairs = np.empty((longest + 1, 2), np.int32)
+    s = config.speciation
+    weights = Coefficients(s.excess, s.disjoint, s.weight)
+    return np.array([distance(genomes, row, genomes, other, weights, pairs) for other in rows], np.float32)
+
+
+def _farthest_first(genomes: Genomes, rows: list[int], count: int, config: Config) -> list[int]:
+    chosen = rows[:1]
+    nearest = _distances(genomes, chosen[0], rows, config)
+    while len(chosen) < min(count, len(rows)):
+        chosen.append(rows[int(np.argmax(nearest))])
+        nearest = np.minimum(nearest, _distances(genomes, chosen[-1], rows, config))
+        nearest[[rows.index(row) for row in chosen]] = -1.0
+    return chosen
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a migration did: the population with its immigrants, the slots they took, and the counts to add."""
+
+    population: Population
+    slots: list[int]
+    counts: dict[str, int]
+
+
+@dataclass
+class Migrator:
+    """One island's migrations. `reader` and `outbox` are None when an island is replayed from its log alone."""
+
+    config: Config
+    layout: Layout
+    name: str
+    key: tuple[int, int]  # seed, island
+    log: Path
+    pool: Pool | None = None
+    outbox: Outbox | None = None
+    reader: Reader | None = None
+    logged: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def due(self, generation: int) -> bool:
+        """Whether immigrants are taken after this generation's evaluation."""
+        every = self.config.migration.every
+        return every > 0 and self.config.migration.migrants > 0 and generation > 0 and generation % every == 0
+
+    def join(self, directory: Path, epoch: int, pool_id: str | None) -> None:
+        """Join the pool in `directory`, as its `epoch`-th incarnation."""
+        policy = self.config.migration
+        self.pool = Pool.open(directory, agreement(self.config, self.layout), pool_id)
+        epoch = max(epoch, self.pool.next_epoch(self.name))
+        self.outbox = Outbox(self.pool, self.name, epoch, policy.keep, policy.lock_timeout)
+        self.reader = Reader(
+            self.pool, self.name, largest_publication(self.config, self.layout), policy.lock_timeout, self._check
+        )
+
+    def recall(self, generation: int) -> None:
+        """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten."""
+        old, current = read_jsonl(_put_aside(self.log)), read_jsonl(self.log)
+        complete = {line["generation"] for line in current if line.get("event") == "complete"}
+        kept = [line for line in current if line["generation"] in complete or "event" in line]
+        if len(kept) < len(current):
+            replace_atomically(self.log, b"".join(_line(line) for line in kept))
+        for line in (*old, *kept):
+            if self.reader and line.get("source") and line.get("sequence"):
+                last = self.reader.cursors.get(line["source"], 0)
+                self.reader.cursors[line["source"]] = max(last, line["sequence"])
+        self.logged = {g: [] for g in sorted(complete) if g >= generation}
+        for line in kept:
+            if line["generation"] in self.logged and "event" not in line:
+                self.logged[line["generation"]].append(line)
+
+    def publish(self, generation: int, population: Population) -> int:
+        """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log."""
+        if self.outbox is None:
+            return 0
+        key = stream(*self.key, generation, Purpose.EMIGRANTS)
+        rows = emigrants(population.genomes, population.fitness, self.config, key)
+        if not rows:
+            return 0
+        blobs = [encode(population.genomes, row) for row in rows]
+        migrants = [
+            Migrant(blob, float(population.fitness[row]), hashlib.sha256(blob).hexdigest())
+            for blob, row in zip(blobs, rows, strict=True)
+        ]
+        try:
+            published = self.outbox.publish(generation, migrants)
+        except Skipped as error:
+            self._write([{"generation": generation, "event": "skipped", "reason": str(error)}])
+            return 0
+        line = {"event": "published", "sequence": published.sequence, "digests": published.digests}
+        self._write([{"generation": generation, **line}])
+        return len(rows)
+
+    def exchange(self, generation: int, population: Population, score: Score) -> Exchange:
+        """Take immigrants in: those of the log where it has this generation, new arrivals otherwise."""
+        if generation in self.logged:
+            return self._repeat(population, self.logged.pop(generation), score)
+        if self.reader is None:
+            return Exchange(population, [], {})
+        arrivals = self._arrivals(generation)
+        lines, newcomers, fitness, slots = self._decide(generation, population, arrivals, score)
+        skipped = [
+            {"generation": generation, "event": "skipped", "source": source, "reason": reason}
+            for source, reason in self.reader.skipped
+        ]
+        self._write([*lines, *skipped, {"generation": generation, "event": "complete"}])
+        return _admit(population, newcomers, fitness, slots, len(arrivals))
+
+    def _arrivals(self, generation: int) -> list[Arrival]:
+        assert self.pool is not None and self.reader is not None
+        policy = self.config.migration
+        sources = neighbours(policy.topology, self.pool.islands(), self.name, self.key[0])
+        draws = stream(*self.key, generation, Purpose.IMMIGRANTS)
+        drawn = iter(range(1 << 30))
+        return self.reader.take(
+            policy.migrants, sources, lambda n: int(below(draws, next(drawn), n)), generation
+        )
+
+    def _decide(
+        self, generation: int, population: Population, arrivals: list[Arrival], score: Score
+    ) -> tuple[list[dict[str, Any]], list[Genomes], list[float], list[int]]:
+        newcomers: list[Genomes] = []
+        fitness: list[float] = []
+        slots: list[int] = []
+        good = [a for a in arrivals if a.genome is not None]
+        decoded = [decode([a.genome], self.layout) for a in good if a.genome is not None]
+        scores = iter(score(concatenate(decoded)).tolist() if decoded else [])
+        genomes_of = iter(decoded)
+        lines = []
+        for arrival in arrivals:
+            reason, slot, blob = arrival.reason, None, None
+            if arrival.genome is not None:
+                genome, value = next(genomes_of), float(next(scores))
+                reason, slot = self._slot_for(population, genome, value, newcomers, slots, generation)
+                if slot is not None:
+                    blob = base64.b64encode(arrival.genome).decode()
+                    newcomers.append(genome)
+                    fitness.append(value)
+                    slots.append(slot)
+            lines.append(_arrival_line(generation, slot, arrival, reason, blob))
+        return lines, newcomers, fitness, slots
+
+    def _slot_for(
+        self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int], generation: int
+    ) -> tuple[str, int | None]:  # fmt: skip
+        """The slot that an immigrant takes, or why none: (reason, slot)."""
+        here = population.genomes
+        if any(row not in taken for row in rows_equal_to(here, genome, 0)):
+            return "duplicate", None
+        if any(equal(other, 0, genome, 0) for other in admitted):
+            return "duplicate", None
+        if not np.isfinite(value):
+            return "evaluation failed", None
+        free = [int(row) for row in ranking(population.fitness)[::-1] if int(row) not in taken]
+        if not free:
+            return "no slot left", None
+        if self.config.migration.replace == "nearest":
+            joined = concatenate([genome, here])
+            apart = _distances(joined, 0, [1 + row for row in free], self.config)
+            return "", free[int(np.argmin(apart))]
+        worst = free[0]
+        if self.config.migration.replace == "worst-if-better" and value <= population.fitness[worst]:
+            return "not better", None
+        return "", worst
+
+    def _repeat(self, population: Population, lines: list[dict[str, Any]], score: Score) -> Exchange:
+        admitted = [line for line in lines if line["admitted"]]
+        newcomers = [decode([base64.b64decode(line["genome"])], self.layout) for line in admitted]
+        fitness = score(concatenate(newcomers)).tolist() if newcomers else []
+        return _admit(population, newcomers, fitness, [line["slot"] for line in admitted], len(lines))
+
+    def _check(self, blob: bytes) -> str | None:
+        try:
+            decode([blob], self.layout)
+        except ValueError as error:
+            return str(error).split(":")[0]
+        return None
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        JsonLines(self.log, durable=True).extend(lines)
+        if os.path.getsize(self.log) > LOG_SEGMENT:
+            os.replace(self.log, _put_aside(self.log))
+
+
+def _put_aside(log: Path) -> Path:
+    return log.with_name(f"{log.stem}.1{log.suffix}")
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return dumps(record).encode() + b"\n"
+
+
+def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: str, blob: str | None) -> dict[str, Any]:
+    return {
+        "generation": generation,
+        "slot": slot,
+        "source": arrival.source,
+        "sequence": arrival.sequence,
+        "digest": arrival.digest,
+        "fitness": arrival.fitness,
+        "admitted": blob is not None,
+        "reason": reason,
+        **({"genome": blob} if blob is not None else {}),
+    }
+
+
+def _admit(
+    population: Population, newcomers: list[Genomes], fitness: list[float], slots: list[int], arrived: int
+) -> Exchange:
+    counts = {"received": arrived, "admitted": len(slots), "refused": arrived - len(slots)}
+    if not slots:
+        return Exchange(population, [], counts)
+    genomes = replace_genomes(population.genomes, slots, concatenate(newcomers))
+    scores = population.fitness.copy()
+    scores[slots] = fitness
+    return Exchange(Population(genomes, scores), slots, counts)

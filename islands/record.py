@@ -1,0 +1,135 @@
+"""What an island tells the world: a metrics line a generation, a heartbeat, a result."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from islands.checkpoint import State
+from islands.errors import EvolabError
+from islands.files import JsonLines, dumps, read_json, read_jsonl, replace_atomically, write_json
+from islands.genome.population import Population
+from islands.rundir import IslandDir
+from islands.speciation import Species
+
+FORMAT = 1
+HEARTBEAT_SECONDS = 0.5
+"""A heartbeat is replaced at most this often: thousands of tiny generations a second cost two writes."""
+
+
+def boot_id() -> str:
+    """This boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def resident_mb() -> float:
+    """Resident memory of this process, MB (10^6 bytes)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def summarise(population: Population, species: Species) -> dict[str, Any]:
+    """The fitness and the shape of an evaluated population; NaN where nothing was scored."""
+    known = population.fitness[np.isfinite(population.fitness)].astype(np.float64)
+    genomes, count = population.genomes, population.genomes.count
+    some = known if len(known) else np.array([np.nan])
+    return {
+        "best": float(some.max()),
+        "mean": float(some.mean()),
+        "median": float(np.median(some)),
+        "std": float(some.std()),
+        "species": species.count,
+        "threshold": species.threshold,
+        "failed": count - len(known),
+        "nodes": float(genomes.node_start[-1] / count),
+        "connections": float(genomes.conn_start[-1] / count),
+        "body_nodes": float(genomes.body_start[-1] / count),
+        "muscles": float(genomes.muscle_start[-1] / count),
+    }
+
+
+class Recorder:
+    """Writes one population's files; the only writer of each."""
+
+    def __init__(self, place: IslandDir, index: int, target: int, threads: dict[str, Any]) -> None:
+        self.place, self.index, self.target, self.threads = place, index, target, threads
+        self.epoch = self._next_epoch()
+        self._lines = JsonLines(place.metrics, durable=False)
+        self._last = 0.0
+        self._identity = {"pid": os.getpid(), "started": start_ticks(os.getpid()), "boot_id": boot_id()}
+
+    def _next_epoch(self) -> int:
+        try:
+            return int(read_json(self.place.heartbeat)["epoch"]) + 1
+        except (EvolabError, KeyError, TypeError, ValueError):
+            return 1
+
+    def rewind(self, state: State | None) -> None:
+        """Make the metrics end with `state`'s generation: later lines are of work to be done again."""
+        path = self.place.metrics
+        if state is None:
+            path.unlink(missing_ok=True)
+            return
+        lines = read_jsonl(path)
+        kept = [line for line in lines if line["generation"] <= state.generation]
+        if not kept or kept[-1]["generation"] < state.generation:
+            kept.append(state.record)
+        if kept != lines:
+            replace_atomically(path, b"".join(dumps(line).encode() + b"\n" for line in kept))
+
+    def generation(self, line: dict[str, Any]) -> None:
+        """Append a generation's metrics."""
+        self._lines.append(line)
+
+    def beat(self, status: str, state: State | None, force: bool = False) -> None:
+        """Replace the heartbeat, unless one was written a moment ago."""
+        now = time.monotonic()
+        if not force and now - self._last < HEARTBEAT_SECONDS:
+            return
+        self._last = now
+        used = os.times()
+        write_json(
+            self.place.heartbeat,
+            {
+                "format": FORMAT,
+                **self._identity,
+                "epoch": self.epoch,
+                "state": status,
+                "generation": state.generation if state else None,
+                "generations": self.target,
+                "best": state.best if state else None,
+                "cpu_seconds": used.user + used.system,
+                "rss_mb": resident_mb(),
+                "threads": self.threads,
+                "time": time.time(),
+            },
+        )
+
+    def result(self, state: State, champion: dict[str, Any], stopped: str | None, seed: int) -> None:
+        """Write the result; its presence says that the population has finished."""
+        write_json(
+            self.place.result,
+            {
+                "format": FORMAT,
+                "island": self.place.name,
+                "index": self.index,
+                "seed": seed,
+                "generations": state.generation + 1,
+                "best_fitness": state.best,
+                "champion": champion,
+                "digest": state.population.digest(),
+                "seconds": state.seconds,
+                "cpu_seconds": state.cpu_seconds,
+                "evaluations": state.evaluations,
+                **{name: state.counts.get(name, 0) for name in ("sent", "received", "admitted", "refused")},
+                "stopped": stopped,
+            },
+        )
