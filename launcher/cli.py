@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class _Count(click.ParamType[int]):
+    """A whole number, or `auto` for 0."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        return 0 if value == "auto" else int(click.INT.convert(value, param, ctx))
+
+
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout; progress stays on stderr.")
 _CONFIG = click.option("-c", "--config", "preset", help="A preset (see `evolab configs`) or a YAML file's path.")
 _GENERATIONS = click.option("-g", "--generations", type=int, help="Generations; a run that has fewer is extended.")
@@ -102,7 +113,7 @@ def evolve(
 
 @commands.command()
 @_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON, _EVERY, _MIGRANTS)
-@click.option("--islands", type=int, help="How many. Default: one per usable core.")
+@click.option("--islands", type=_Count(), help="How many, or auto (default): one per usable core.")
 @click.option("--topology", help="full, ring, torus, star, random-K, isolated, or edges such as a>b,b>c.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads (and cores) per island.")
 @click.option("--pin/--no-pin", default=True, show_default=True, help="Give every island a core of its own.")
@@ -199,9 +210,11 @@ def benchmark(preset: str | None, population: int, generations: int, as_json: bo
     """Measure whole generations after warm-up, and where the time went."""
     from launcher import benchmark as measuring
     from launcher import tables
-    from launcher.start import PRESET
+    from launcher.start import Request
 
-    _print(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
+    request = Request(preset)
+    figures = measuring.benchmark(request.config(), population, generations)
+    _print({"config": request.name, **figures}, tables.benchmark, as_json)
 
 
 def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:

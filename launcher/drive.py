@@ -53,7 +53,8 @@ class Outcome:
             return 128 + self.signal
         if all(state == "done" for state in self.states.values()):
             return 0
-        return 2 if set(self.codes.values()) == {ConfigError.exit_code} else 1
+        refused = set(self.codes.values()) == {ConfigError.exit_code} and "done" not in self.states.values()
+        return 2 if refused else 1
 
 
 def drive(run: RunDir, settings: Settings) -> Outcome:
@@ -179,7 +180,7 @@ class _Watch:
                 island.name: "done" if island.name not in by_island else by_island[island.name].state
                 for island in self.islands
             },
-            codes={worker.job.name: worker.code for worker in self.workers if worker.state != "done"},
+            codes={worker.job.name: worker.code for worker in self.workers},
             restarts={name: len(worker.restarts) for name, worker in by_island.items()},
             cpu_utilisation={name: worker.utilisation(now) for name, worker in by_island.items()},
             utilisation=used / max((now - self.started) * self.meter.granted, 1e-9),
@@ -200,7 +201,7 @@ class _Watch:
 
     def _sample(self, now: float, rows: Sequence[progress.Row]) -> None:
         used = sum(worker.cpu_seconds for worker in self.workers)
-        done = sum(row.generation for row in rows)
+        done = sum(row.done for row in rows)
         self.meter.take(utilisation.Sample(now, used, utilisation.busy_seconds(self._cpus), done))
         if self.supervisor is not None and self.meter.seconds >= 5:
             self._footer = utilisation.report(self.meter, utilisation.time_left(self._accounts(rows, False)))

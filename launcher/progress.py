@@ -14,6 +14,7 @@ from islands import files
 from islands.errors import EvolabError
 from islands.rundir import IslandDir
 from launcher import utilisation
+from launcher.status import generations_done
 
 EVERY = 10.0
 """Seconds between plain lines of one island."""
@@ -24,11 +25,11 @@ CROWD = 16
 
 @dataclass
 class Row:
-    """One island as seen from outside. `quiet_seconds` counts on the launcher's own clock."""
+    """One island as seen from outside: `done` of `generations`; `quiet_seconds` counts on the launcher's own clock."""
 
     name: str
     state: str = "waiting"
-    generation: int = 0
+    done: int = 0
     generations: int = 0
     best: float | None = None
     seconds_per_generation: float | None = None
@@ -72,7 +73,7 @@ class Follower:
         return Row(
             name=island.name,
             state=state,
-            generation=int(beat.get("generation") or 0),
+            done=generations_done(beat),
             generations=int(beat.get("generations") or self._generations),
             best=beat.get("best"),
             seconds_per_generation=pace,
@@ -84,7 +85,7 @@ class Follower:
         if beat.get("pid") != trace.beat.get("pid"):
             trace.passed.clear()
         elif beat.get("generation") != trace.beat.get("generation"):
-            trace.passed.append((now, int(beat.get("generation") or 0)))
+            trace.passed.append((now, generations_done(beat)))
         trace.beat, trace.seen = beat, now
 
 
@@ -171,7 +172,7 @@ def words(row: Row) -> str:
     """An island's state in one phrase."""
     if row.state == "starting":
         return "starting (imports, compiled kernels)"
-    text = f"generation {row.generation}/{row.generations}"
+    text = f"generation {row.done}/{row.generations}"
     if row.best is not None:
         text += f"  best {row.best:.4g}"
     if row.seconds_per_generation is not None:
@@ -183,7 +184,7 @@ def crowd(rows: Sequence[Row]) -> str:
     """Many islands in one phrase."""
     counts = {state: sum(row.state == state for row in rows) for state in dict.fromkeys(row.state for row in rows)}
     bests = [row.best for row in rows if row.best is not None]
-    done = sum(row.generation for row in rows)
+    done = sum(row.done for row in rows)
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
     text += f"; {done}/{sum(row.generations for row in rows)} generations"
     return text + (f"; best {max(bests):.4g}" if bests else "")
@@ -208,7 +209,7 @@ def accounting(row: Row, island: IslandDir, detailed: bool) -> utilisation.Islan
     return utilisation.Island(
         name=row.name,
         state=row.state,
-        generation=row.generation,
+        done=row.done,
         generations=row.generations,
         seconds_per_generation=row.seconds_per_generation,
         quiet_seconds=row.quiet_seconds,

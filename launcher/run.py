@@ -114,18 +114,23 @@ def make_or_continue(path: Path, config: Config, plan: Plan) -> RunDir:
 
 
 def extend(run: RunDir, generations: int) -> RunDir:
-    """The same run, aiming at `generations`: never fewer than before. Results short of the aim are withdrawn."""
+    """The same run, aiming at `generations`: never fewer than before.
+
+    Results short of the aim are withdrawn; one that stopped for good stays, unless more was asked.
+    """
     _, config = read(run)
     if generations < config.generations:
         raise ConfigError(
             f"generations of {run.path}", expected=f"at least the run's {config.generations}", got=str(generations)
         )
     with _writing(run.path):
-        if generations > config.generations:
+        longer_wanted = generations > config.generations
+        if longer_wanted:
             longer = loading.override(config, [f"generations={generations}"])
             files.replace_atomically(run.config, loading.dump(longer).encode())
         for island in run.islands():
-            if island.result.exists() and int(files.read_json(island.result)["generations"]) < generations:
+            result = files.read_json(island.result) if island.result.exists() else None
+            if result and result["generations"] < generations and (longer_wanted or not result["stopped"]):
                 island.result.unlink()
             island.error.unlink(missing_ok=True)
             island.stop.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,11 +67,11 @@ def evolve(
 ) -> tuple[RunDir, Outcome]:
     """`evolab evolve`: one island in the foreground; the same command again continues or extends it.
 
-    The island's seed comes from the configured one and its name, so that islands started by a bare loop differ.
+    An island's randomness follows from seed and name, so that islands started by a bare loop differ.
     """
     check_name(name)
     config = request.config() if migration_dir else request.config("migration.every=0")
-    plan = runs.Plan("evolve", request.name, ((name, seed_of(config.seed, name)),), migration_dir=migration_dir)
+    plan = runs.Plan("evolve", request.name, ((name, config.seed),), migration_dir=migration_dir)
     if migration_dir:
         make_folder(migration_dir)
     run = runs.make_or_continue(request.out or runs.RUNS / name, config, plan)
@@ -112,11 +111,6 @@ def resume(name: str, request: Request, settings: Settings | None = None) -> tup
         )
     runs.extend(run, config.generations)
     return run, drive(run, settings or Settings(pin=True))
-
-
-def seed_of(seed: int, name: str) -> int:
-    """The seed of the island `name` of an archipelago started by hand with `seed`: 31 bits of a hash of both."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
 
 
 def complaints(run: RunDir, outcome: Outcome) -> list[str]:

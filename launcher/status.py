@@ -58,6 +58,7 @@ def island_status(island: IslandDir) -> dict[str, Any]:
         "island": island.name,
         "state": state,
         "generation": beat.get("generation"),
+        "done": generations_done(beat),
         "generations": beat.get("generations"),
         "best": beat.get("best"),
         "cpu_seconds": beat.get("cpu_seconds"),
@@ -102,8 +103,8 @@ def overview(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
         islands = status.pop("islands")
         numbers = [island["best"] for island in islands if _is_number(island["best"])]
         status["islands"] = len(islands)
-        status["done"] = sum(island["state"] == "done" for island in islands)
-        status["generation"] = min((island["generation"] or 0 for island in islands), default=0)
+        status["finished"] = sum(island["state"] == "done" for island in islands)
+        status["generations_done"] = min((island["done"] for island in islands), default=0)
         status["generations"] = max((island["generations"] or 0 for island in islands), default=0)
         status["best"] = max(numbers, default=None)
         lines.append(status)
@@ -125,6 +126,12 @@ def _read(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, EvolabError, ValueError):
         return files.read_json(path)
     return {}
+
+
+def generations_done(beat: dict[str, Any]) -> int:
+    """How many generations are done: a heartbeat's `generation` is the number of the last one, counted from 0."""
+    generation = beat.get("generation")
+    return generation + 1 if isinstance(generation, int) else 0
 
 
 def _age(beat: dict[str, Any]) -> float | None:

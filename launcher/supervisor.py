@@ -18,19 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from islands import threads
 from islands.errors import STOPPED, ConfigError
 from launcher.cores import pinned
 from launcher.utilisation import process_seconds
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
 """How an island process is started; RUN_DIR, the job's arguments and `--parent PID` follow."""
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
 MAX_RESTARTS, RESTART_WINDOW = 5, 600.0
 """At most so many restarts of one island within so many seconds."""
 GRACE = 30.0
@@ -242,9 +236,9 @@ class Supervisor:
             _send(worker.process, signal.SIGKILL)
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(count: int) -> dict[str, str]:
     """The environment of an island process: this one's, with every library's threads limited before it starts."""
-    result = dict(os.environ, PYTHONFAULTHANDLER="1", **dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    result = dict(os.environ, PYTHONFAULTHANDLER="1", **dict.fromkeys(threads.VARIABLES, str(count)))
     spec = importlib.util.find_spec("islands")
     home = str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
     if home and home not in site.getsitepackages():

@@ -63,7 +63,7 @@ def archipelago(summary: Record) -> None:
 
 def statuses(runs: Sequence[Record]) -> None:
     """`evolab status` without a run: one line a run."""
-    header = ("run", "state", "islands", "done", "generation", "best", "created")
+    header = ("run", "state", "islands", "finished", "generations", "best", "created")
     _print(
         header,
         (
@@ -71,8 +71,8 @@ def statuses(runs: Sequence[Record]) -> None:
                 run["run"],
                 run["state"],
                 str(run["islands"]),
-                str(run["done"]),
-                f"{run['generation']}/{run['generations']}",
+                str(run["finished"]),
+                f"{run['generations_done']}/{run['generations']}",
                 _number(run["best"]),
                 str(run["created"]),
             )
@@ -84,7 +84,7 @@ def statuses(runs: Sequence[Record]) -> None:
 def status(run: Record) -> None:
     """`evolab status RUN`: one line an island."""
     print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, since {run['created']})")
-    header = ("island", "state", "generation", "best", "CPU s", "MB", "heartbeat")
+    header = ("island", "state", "generations", "best", "CPU s", "MB", "heartbeat")
     _print(header, (_status_row(island) for island in run["islands"]))
 
 
@@ -134,7 +134,7 @@ def show(run: Record) -> None:
             island["island"],
             str(island["seed"]),
             island["state"],
-            _number(island["generations"] if island["generations"] is not None else island["generation"]),
+            _number(island["generations"] if island["generations"] is not None else island["done"]),
             _number(island["best_fitness"]),
             mean(island["champion"]),
             _number(island["admitted"]),
@@ -185,7 +185,7 @@ def _status_row(island: Record) -> tuple[str, ...]:
     return (
         island["island"],
         island["state"] + (f": {island['message']}" if island["message"] else ""),
-        "–" if island["generation"] is None else f"{island['generation']}/{island['generations']}",
+        "–" if island["generations"] is None else f"{island['done']}/{island['generations']}",
         _number(island["best"]),
         _number(island["cpu_seconds"]),
         _number(island["rss_mb"]),

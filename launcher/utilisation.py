@@ -31,7 +31,7 @@ class Island:
 
     name: str
     state: str
-    generation: int
+    done: int
     generations: int
     seconds_per_generation: float | None = None
     quiet_seconds: float = 0.0
@@ -41,7 +41,7 @@ class Island:
     @property
     def left(self) -> int:
         """Generations still to go."""
-        return 0 if self.state in ("done", "failed", "stopped") else max(0, self.generations - self.generation)
+        return 0 if self.state in ("done", "failed", "stopped") else max(0, self.generations - self.done)
 
 
 def process_seconds(pid: int) -> float | None:
