@@ -21,7 +21,7 @@ import numpy as np
 
 from islands.config import Config, MigrationConfig
 from islands.files import JsonLines, dumps, read_jsonl, replace_atomically
-from islands.genome.distance import Coefficients, distance
+from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import Array, Genomes, Layout, Population, concatenate, decode, encode, equal
 from islands.genome.population import rows_equal_to
 from islands.genome.population import replace as replace_genomes
@@ -83,8 +83,7 @@ def _shuffled(count: int, key: np.uint64) -> list[int]:
 
 
 def _distances(genomes: Genomes, row: int, rows: list[int], config: Config) -> Array:
-    longest = max(int(np.diff(start).max(initial=0)) for start in genomes if start.dtype == np.int64)
-    pairs = np.empty((longest + 1, 2), np.int32)
+    pairs = scratch(genomes)
     s = config.speciation
     weights = Coefficients(s.excess, s.disjoint, s.weight)
     return np.array([distance(genomes, row, genomes, other, weights, pairs) for other in rows], np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from islands.config import Config
-from islands.genome.crossover import cross
+from islands.genome.crossover import cross, spreads_of
 from islands.genome.draft import Draft, Room, load, make_draft, make_genomes, store, trim
 from islands.genome.initial import FirstDraw
 from islands.genome.mutation import LIMIT_KINDS, Rates, mutate
@@ -188,13 +188,13 @@ def _draw_parents(
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _breed(
     genomes: Any, plan: Any, crossing: Any, mutating: Any, layout: Any, first: Any, rates: Any, d: Any, out: Any,
-    limited: Any, marks: Any, disabled_rate: Any, eta: Any,
+    limited: Any, marks: Any, disabled_rate: Any, spreads: Any,
 ) -> Any:  # fmt: skip
     for slot in range(len(plan.first)):
         load(d, genomes, plan.first[slot])
         if not plan.copied[slot]:
             if plan.second[slot] >= 0:
-                cross(d, genomes, plan.second[slot], substream(crossing, slot), layout, disabled_rate, eta)
+                cross(d, genomes, plan.second[slot], substream(crossing, slot), layout, disabled_rate, spreads)
             mutate(d, substream(mutating, slot), layout, first, rates, limited, marks)
         store(d, out, slot)
 
@@ -222,7 +222,7 @@ def breed(genomes: Genomes, chosen: Plan, breeding: Breeding, boost: float, key:
     _breed(
         genomes, chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION), layout, breeding.first,
         rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
-        crossover.disabled_rate, crossover.eta,
+        crossover.disabled_rate, spreads_of(crossover.eta),
     )  # fmt: skip
     return trim(out), dict(zip(LIMITS, limited.tolist(), strict=True))
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from islands.genome.population import Array, Genomes, take
 from islands.rng import substream
@@ -71,5 +71,5 @@ def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: i
     one = take(genomes, [row])
     scores = task.play(one, np.zeros(episodes, np.int64), streams).fitness.astype(np.float64)
     mean = float(scores.mean())
-    half = float(stats.t.ppf(0.975, episodes - 1)) * float(scores.std(ddof=1)) / math.sqrt(episodes)
+    half = float(stdtrit(episodes - 1, 0.975)) * float(scores.std(ddof=1)) / math.sqrt(episodes)
     return Worth(mean, mean - half, mean + half, episodes)

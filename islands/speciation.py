@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 from islands.config import SpeciationConfig
-from islands.genome.distance import Coefficients, distance
-from islands.genome.population import Array, Genomes, take
+from islands.genome.distance import Coefficients, distance, scratch
+from islands.genome.population import Array, Genomes, concatenate, take
 from islands.rng import child, uniform
 
 CHANGE = 1.1
@@ -42,20 +42,11 @@ class Species:
         return len(self.number)
 
 
-def _scratch(*parts: Genomes) -> Array:
-    longest = max(
-        int(np.diff(getattr(part, start)).max(initial=0))
-        for part in parts
-        for start in ("body_start", "muscle_start", "conn_start")
-    )
-    return np.empty((longest + 1, 2), np.int32)
-
-
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _assign(
     genomes: Any, rows: Any, known: Any, coefficients: Any, threshold: Any, pairs: Any, label: Any, found: Any
 ) -> Any:
-    """Label `rows`: the first known species within the threshold, else the first new one, else a new one.
+    """Label `rows`: the first known species (the largest first) within the threshold, else a new one.
 
     Written: label int64 [P] (known species first, then new ones), found int64: the genome that founded each new one.
     Returns how many are new.
@@ -65,13 +56,13 @@ def _assign(
     for row in rows:
         label[row] = -1
         for s in range(before):
-            if distance(genomes, row, known, s, coefficients, pairs) < threshold:
+            if distance(genomes, row, known, s, coefficients, pairs, threshold) < threshold:
                 label[row] = s
                 break
         if label[row] >= 0:
             continue
         for s in range(new):
-            if distance(genomes, row, genomes, found[s], coefficients, pairs) < threshold:
+            if distance(genomes, row, genomes, found[s], coefficients, pairs, threshold) < threshold:
                 label[row] = before + s
                 break
         if label[row] < 0:
@@ -105,7 +96,7 @@ def found_species(genomes: Genomes, config: SpeciationConfig, generation: int) -
 
 def _fitting_threshold(genomes: Genomes, nobody: Genomes, config: SpeciationConfig) -> float:
     """The threshold nearest the configured one, on a scale of `CHANGE`, at which at most `target` species arise."""
-    rows, pairs = np.arange(genomes.count), _scratch(genomes)
+    rows, pairs = np.arange(genomes.count), scratch(genomes)
     label, found = np.empty(genomes.count, np.int64), np.empty(genomes.count, np.int64)
 
     def arising(power: int) -> int:
@@ -131,7 +122,7 @@ def speciate(
     rows = np.arange(genomes.count) if rows is None else np.asarray(rows, np.int64)
     found = np.empty(len(rows), np.int64)
     known = before.representative
-    pairs = _scratch(genomes, known)
+    pairs = scratch(genomes, known)
     new = int(_assign(genomes, rows, known, _coefficients(config), np.float32(before.threshold), pairs, label, found))
     founders = take(genomes, found[:new])
     species = replace(
@@ -144,20 +135,18 @@ def speciate(
         representative=_joined(known, founders),
         following=before.following + new,
     )
-    return _without_empty(species)
+    return _largest_first(species)
 
 
 def _joined(one: Genomes, two: Genomes) -> Genomes:
-    from islands.genome.population import concatenate
-
     return concatenate([one, two]) if two.count else one
 
 
-def _without_empty(species: Species) -> Species:
-    """Drop the species that nobody belongs to."""
+def _largest_first(species: Species) -> Species:
+    """Without the species that nobody belongs to, by size: most genomes then meet their species at the first try."""
     members = np.bincount(species.label, minlength=species.count)
-    kept = np.flatnonzero(members)
-    return species if len(kept) == species.count else restrict(species, kept)
+    order = np.argsort(-members, kind="stable")
+    return restrict(species, order[: np.count_nonzero(members)])
 
 
 def restrict(species: Species, kept: Array) -> Species:

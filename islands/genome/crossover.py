@@ -15,23 +15,35 @@ from numba import njit
 
 from islands.genome import population as columns
 from islands.genome.draft import BODY, CONNECTION, MUSCLE, NODE
-from islands.rng import substream, uniform
+from islands.genome.population import Array
+from islands.rng import bits, substream, uniform
 
 F = np.float32
 HALF = F(0.5)
+CELLS = 4096
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def sbx(one: Any, two: Any, key: Any, index: Any, eta: Any) -> Any:
-    """One child value of simulated binary crossover with distribution index `eta`.
+def spreads_of(eta: float) -> Array:
+    """The quantiles of SBX's spread factor beta for distribution index `eta` (float32 [4096], at cell midpoints).
 
-    beta = (2u)^(1/(eta+1)) for u <= 1/2, else (1/(2(1-u)))^(1/(eta+1)); child = ((1+b) one + (1-b) two) / 2, the parents
-    in random order.
+    beta = (2u)^(1/(eta+1)) for u <= 1/2, (1/(2(1-u)))^(1/(eta+1)) otherwise, u uniform in [0, 1).
     """
-    u = uniform(key, 2 * index)
-    spread = F(2.0) * u if u <= HALF else HALF / (F(1.0) - u)
-    beta = np.exp(np.log(max(spread, F(1e-7))) / F(eta + 1.0))
-    if uniform(key, 2 * index + 1) < HALF:
+    u = (np.arange(CELLS) + 0.5) / CELLS
+    return np.asarray(np.where(u <= 0.5, 2 * u, 0.5 / (1 - u)) ** (1.0 / (eta + 1.0)), np.float32)
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def sbx(one: Any, two: Any, key: Any, index: Any, spreads: Any) -> Any:
+    """One child value of simulated binary crossover; `spreads` from `spreads_of`.
+
+    With probability 1/2, as in Deb's program, the value is inherited unchanged; otherwise the child is
+    ((1 + beta) one + (1 - beta) two) / 2, the parents in random order.
+    """
+    word = bits(key, index)
+    if word & np.uint64(1):
+        return one
+    beta = spreads[np.int64(word >> np.uint64(52))]
+    if word & np.uint64(2):
         one, two = two, one
     return HALF * ((F(1.0) + beta) * one + (F(1.0) - beta) * two)
 
@@ -79,11 +91,11 @@ def cross_network(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any) -> A
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def cross_fixed(d: Any, other: Any, p: Any, key: Any, eta: Any) -> Any:
+def cross_fixed(d: Any, other: Any, p: Any, key: Any, spreads: Any) -> Any:
     """SBX on every weight of the fixed topologies that both have; the weights of matching parts pair up."""
     index = 0
     for g in range(columns.SHARED_GENES, len(d.shared)):
-        d.shared[g] = sbx(d.shared[g], other.shared[p, g], key, index, eta)
+        d.shared[g] = sbx(d.shared[g], other.shared[p, g], key, index, spreads)
         index += 1
     at, end = other.muscle_start[p], other.muscle_start[p + 1]
     for m in range(d.size[MUSCLE]):
@@ -91,7 +103,7 @@ def cross_fixed(d: Any, other: Any, p: Any, key: Any, eta: Any) -> Any:
             at += 1
         if at < end and other.muscle_id[at] == d.muscle_id[m]:
             for g in range(columns.MUSCLE_GENES, d.muscle_gene.shape[1]):
-                d.muscle_gene[m, g] = sbx(d.muscle_gene[m, g], other.muscle_gene[at, g], key, index, eta)
+                d.muscle_gene[m, g] = sbx(d.muscle_gene[m, g], other.muscle_gene[at, g], key, index, spreads)
                 index += 1
     at, end = other.body_start[p], other.body_start[p + 1]
     for n in range(d.size[BODY]):
@@ -99,15 +111,15 @@ def cross_fixed(d: Any, other: Any, p: Any, key: Any, eta: Any) -> Any:
             at += 1
         if at < end and other.body_id[at] == d.body_id[n]:
             for g in range(columns.BODY_GENES, d.body_gene.shape[1]):
-                d.body_gene[n, g] = sbx(d.body_gene[n, g], other.body_gene[at, g], key, index, eta)
+                d.body_gene[n, g] = sbx(d.body_gene[n, g], other.body_gene[at, g], key, index, spreads)
                 index += 1
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def cross(d: Any, other: Any, p: Any, key: Any, layout: Any, disabled_rate: Any, eta: Any) -> Any:
+def cross(d: Any, other: Any, p: Any, key: Any, layout: Any, disabled_rate: Any, spreads: Any) -> Any:
     """Mix genome `p` of `other` (the less fit parent) into the draft, a copy of the fitter."""
     cross_body(d, other, p, substream(key, 0))
     if layout.hidden:
-        cross_fixed(d, other, p, substream(key, 1), eta)
+        cross_fixed(d, other, p, substream(key, 1), spreads)
     else:
         cross_network(d, other, p, substream(key, 2), disabled_rate)

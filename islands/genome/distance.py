@@ -19,6 +19,7 @@ from numba import njit
 from islands.genome import population as columns
 from islands.genome.marking import depth
 from islands.genome.mutation import BODY_BOUNDS, MUSCLE_BOUNDS
+from islands.genome.population import Array, Genomes
 
 F = np.float32
 SMALL = F(20.0)
@@ -81,35 +82,42 @@ def row_difference(one: Any, i: Any, two: Any, j: Any, bounds: Any, own: Any) ->
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any) -> Any:
+def part_difference(one: Any, two: Any, pairs: Any, count: Any, bounds: Any) -> Any:
+    """Sum of `row_difference` over the first `count` matching rows of a table of parts."""
+    total = F(0.0)
+    for k in range(count):
+        total += row_difference(one, pairs[k, 0], two, pairs[k, 1], bounds, len(bounds))
+    return total
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any, limit: Any = np.inf) -> Any:
     """Compatibility distance (float32, >= 0) of genome `p` of `one` and genome `q` of `two`.
 
-    pairs: scratch int32 [R, 2], R at least the rows of the largest table of a genome. Cost O(genes), no sorting.
+    pairs: scratch int32 [3, R, 2], R at least the rows of the largest table of a genome. Where the excess and disjoint
+    genes alone reach `limit`, the distance so far is returned. Cost O(genes), no sorting.
     """
-    matching = disjoint = excess = genes_p = genes_q = 0
-    difference = F(0.0)
-    a0, a1, b0, b1 = one.conn_start[p], one.conn_start[p + 1], two.conn_start[q], two.conn_start[q + 1]
-    same, apart, beyond = align(one.conn_id, a0, a1, two.conn_id, b0, b1, pairs)
-    for k in range(same):
-        difference += abs(one.conn_weight[pairs[k, 0]] - two.conn_weight[pairs[k, 1]])
-    matching, disjoint, excess = matching + same, disjoint + apart, excess + beyond
-    genes_p, genes_q = genes_p + a1 - a0, genes_q + b1 - b0
     a0, a1, b0, b1 = one.body_start[p], one.body_start[p + 1], two.body_start[q], two.body_start[q + 1]
-    same, apart, beyond = align(one.body_id, a0, a1, two.body_id, b0, b1, pairs)
-    for k in range(same):
-        difference += row_difference(
-            one.body_gene, pairs[k, 0], two.body_gene, pairs[k, 1], BODY_BOUNDS, columns.BODY_GENES
-        )
-    matching, disjoint, excess = matching + same, disjoint + apart, excess + beyond
-    genes_p, genes_q = genes_p + a1 - a0, genes_q + b1 - b0
-    a0, a1, b0, b1 = one.muscle_start[p], one.muscle_start[p + 1], two.muscle_start[q], two.muscle_start[q + 1]
-    same, apart, beyond = align(one.muscle_id, a0, a1, two.muscle_id, b0, b1, pairs)
-    for k in range(same):
-        difference += row_difference(
-            one.muscle_gene, pairs[k, 0], two.muscle_gene, pairs[k, 1], MUSCLE_BOUNDS, columns.MUSCLE_GENES
-        )
-    matching, disjoint, excess = matching + same, disjoint + apart, excess + beyond
-    genes_p, genes_q = genes_p + a1 - a0, genes_q + b1 - b0
+    c0, c1, d0, d1 = one.muscle_start[p], one.muscle_start[p + 1], two.muscle_start[q], two.muscle_start[q + 1]
+    e0, e1, f0, f1 = one.conn_start[p], one.conn_start[p + 1], two.conn_start[q], two.conn_start[q + 1]
+    genes = max(a1 - a0 + c1 - c0 + e1 - e0, b1 - b0 + d1 - d0 + f1 - f0)
+    larger = max(F(1.0), F(genes) / SMALL)
+    bodies, disjoint, excess = align(one.body_id, a0, a1, two.body_id, b0, b1, pairs[0])
+    muscles, apart, beyond = align(one.muscle_id, c0, c1, two.muscle_id, d0, d1, pairs[1])
+    disjoint, excess = disjoint + apart, excess + beyond
+    share = (F(coefficients.disjoint) * F(disjoint) + F(coefficients.excess) * F(excess)) / larger
+    if share >= limit:
+        return share
+    links, apart, beyond = align(one.conn_id, e0, e1, two.conn_id, f0, f1, pairs[2])
+    disjoint, excess = disjoint + apart, excess + beyond
+    share = (F(coefficients.disjoint) * F(disjoint) + F(coefficients.excess) * F(excess)) / larger
+    if share >= limit:
+        return share
+    difference = part_difference(one.body_gene, two.body_gene, pairs[0], bodies, BODY_BOUNDS)
+    difference += part_difference(one.muscle_gene, two.muscle_gene, pairs[1], muscles, MUSCLE_BOUNDS)
+    for k in range(links):
+        difference += abs(one.conn_weight[pairs[2, k, 0]] - two.conn_weight[pairs[2, k, 1]])
+    matching = bodies + muscles + links
     width = one.shared.shape[1] - columns.SHARED_GENES
     if width > 0:
         weights = F(0.0)
@@ -117,7 +125,12 @@ def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any) 
             weights += abs(one.shared[p, g] - two.shared[q, g])
         difference += weights / F(width)
         matching += 1
-    larger = max(F(1.0), F(max(genes_p, genes_q)) / SMALL)
     mean = difference / F(matching) if matching > 0 else F(0.0)
-    apart_share = F(coefficients.disjoint) * F(disjoint) + F(coefficients.excess) * F(excess)
-    return apart_share / larger + F(coefficients.weight) * mean
+    return share + F(coefficients.weight) * mean
+
+
+def scratch(*parts: Genomes) -> Array:
+    """The scratch that `distance` needs for genomes of `parts`: int32 [3, R, 2]."""
+    tables = ("body_start", "muscle_start", "conn_start")
+    longest = max(int(np.diff(getattr(part, table)).max(initial=0)) for part in parts for table in tables)
+    return np.empty((3, longest + 1, 2), np.int32)
