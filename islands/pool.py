@@ -81,7 +81,7 @@ class Outbox:
         self._last: int | None = None
         self.path = files.make_folder(pool.outboxes / name)
         with suppress(LockTimeout), self._opened() as outbox:
-            self._recover(outbox)
+            self._last = self._recover(outbox)
 
     def publish(self, generation: int, migrants: Sequence[Migrant]) -> Publication:
         """Put the migrants where others find them; returns when they are on the disk.
@@ -91,16 +91,17 @@ class Outbox:
         """
         header = self._header(generation, migrants)
         with self._opened() as outbox:
-            last = self._recover(outbox)
-            self._refuse_to_follow_a_newer_epoch(outbox)
-            name = self._already_there(outbox, header.name())
+            self._last = self._recover(outbox)
+            listed = newest_first(outbox)
+            self._refuse_to_follow_a_newer_epoch(outbox, listed)
+            name = self._already_there(outbox, listed, header.name())
             if name is None:
-                header = replace(header, sequence=last + 1)
+                header = replace(header, sequence=self._last + 1)
                 name = header.name()
                 files.publish(self.path / str(name), self._encoded(header, migrants))
                 self._last = name.sequence
             fault_point("outbox.published")
-            self._prune(outbox, name)
+            self._prune(outbox, name, self._last)
         return Publication(name.sequence, list(header.digests))
 
     @contextmanager
@@ -137,30 +138,30 @@ class Outbox:
         """The newest sequence number that this outbox has published; tidies up after a crash."""
         files.remove_temporaries(self.path)
         fault_point("outbox.tidied")
-        if self._last is None:
-            self._last = next((name.sequence for name in newest_first(outbox) if self._is_good(outbox, name)), 0)
-        return self._last
+        if self._last is not None:
+            return self._last
+        return next((name.sequence for name in newest_first(outbox) if self._is_good(outbox, name)), 0)
 
-    def _refuse_to_follow_a_newer_epoch(self, outbox: OpenOutbox) -> None:
-        newer = (name for name in newest_first(outbox) if name.epoch > self.epoch and self._is_good(outbox, name))
+    def _refuse_to_follow_a_newer_epoch(self, outbox: OpenOutbox, listed: list[Name]) -> None:
+        newer = (name for name in listed if name.epoch > self.epoch and self._is_good(outbox, name))
         if name := next(newer, None):
             raise Superseded(
                 f"island {self.name}", expected=f"epoch {self.epoch} to be the newest", got=f"{name.epoch}"
             )
 
-    def _already_there(self, outbox: OpenOutbox, wanted: Name) -> Name | None:
-        same = (n for n in newest_first(outbox) if (n.generation, n.digest) == (wanted.generation, wanted.digest))
+    def _already_there(self, outbox: OpenOutbox, listed: list[Name], wanted: Name) -> Name | None:
+        same = (name for name in listed if (name.generation, name.digest) == (wanted.generation, wanted.digest))
         return next((name for name in same if self._is_good(outbox, name)), None)
 
-    def _prune(self, outbox: OpenOutbox, newest: Name) -> None:
+    def _prune(self, outbox: OpenOutbox, newest: Name, last: int) -> None:
         """Keep the last `keep` publications, `newest` among them; what this island has not written is moved away."""
         names = {text: Name.parse(text) for text in outbox.names()}
-        foreign = [text for text, name in names.items() if name is None or name.sequence > (self._last or 0)]
+        foreign = [text for text, name in names.items() if name is None or name.sequence > last]
         for text in foreign[:_TIDIED]:
             outbox.move_to_quarantine(text, "name")
-        ours = [name for name in newest_first(outbox) if name.sequence <= (self._last or 0)]
-        kept = [newest, *(name for name in ours if name != newest)]
-        for name in kept[self.keep :]:
+        others = [name for name in names.values() if name and name.sequence <= last and name != newest]
+        others.sort(key=lambda name: (name.sequence, name.epoch), reverse=True)
+        for name in others[self.keep - 1 :]:
             with suppress(OSError):
                 os.unlink(str(name), dir_fd=outbox.fd)
             fault_point("outbox.pruned")

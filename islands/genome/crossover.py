@@ -84,8 +84,8 @@ def cross_network(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any) -> A
         while at < end and other.conn_id[at] < d.conn_id[c]:
             at += 1
         if at < end and other.conn_id[at] == d.conn_id[c]:
-            if uniform(key, 2 * c) < HALF:
-                d.conn_weight[c] = other.conn_weight[at]
+            mine, theirs = d.conn_weight[c], other.conn_weight[at]
+            d.conn_weight[c] = theirs if bits(key, 2 * c) & np.uint64(1) else mine
             if not (d.conn_on[c] and other.conn_on[at]):
                 d.conn_on[c] = 0 if uniform(key, 2 * c + 1) < F(disabled_rate) else 1
 

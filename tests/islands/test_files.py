@@ -1,6 +1,5 @@
 import json
 import math
-import multiprocessing
 import os
 import resource
 import shutil
@@ -16,33 +15,7 @@ from hypothesis import strategies as st
 
 from islands import files
 from islands.errors import ConfigError, DiskError, EvolabError
-
-FORK = multiprocessing.get_context("fork")
-
-
-def in_a_process(function, *arguments):
-    process = FORK.Process(target=function, args=arguments)
-    process.start()
-    process.join(30)
-    return process.exitcode
-
-
-def killed_at(point, function, *arguments):
-    """Run in a process that kills itself at `point`; it must really have died of that."""
-
-    def run():
-        os.environ["EVOLAB_KILL_AT"] = point
-        files.fault_hits.clear()
-        function(*arguments)
-
-    assert in_a_process(run) == -signal.SIGKILL
-
-
-def steps_of(function, *arguments):
-    """Every (step, passage) that `function` goes through, from a dry run in this process."""
-    files.fault_hits.clear()
-    function(*arguments)
-    return [f"{name}:{hit + 1}" for name, hits in files.fault_hits.items() for hit in range(hits)]
+from tests.islands.pool_parts import in_a_process, killed_at, steps_of
 
 
 def test_a_replaced_file_holds_the_new_content_and_leaves_nothing_else(tmp_path):
