@@ -136,8 +136,8 @@ def wanted_length(body: Body, state: State, hybrid: bool) -> Tensor:
 
 def pull_muscles(body: Body, state: State, hybrid: bool) -> tuple[State, Tensor]:
     """Move the muscles' targets; the state and the force on every node [E, N, 3], N."""
-    incidence = body.ends.transpose(1, 2)
-    between, closing = incidence @ state.position, incidence @ state.velocity
+    motion = torch.cat([state.position, state.velocity], dim=2)
+    between, closing = (body.ends.transpose(1, 2) @ motion).split(3, dim=2)
     length = torch.sqrt((between**2).sum(dim=2) + TINY)
     change = wanted_length(body, state, hybrid) - state.target
     target = state.target + change.clamp(-TARGET_SPEED * DT, TARGET_SPEED * DT)
