@@ -56,9 +56,7 @@ def measure(config: Config, allowed: int) -> dict[str, object]:
         summarise(population, species)
         population.digest()
         told = time.perf_counter()
-        offspring = reproduce(
-            genomes, scores.fitness, species, breeding, 1.0, (config.seed, 0, generation)
-        )
+        offspring = reproduce(genomes, scores.fitness, species, breeding, 1.0, (config.seed, 0, generation))
         genomes, species = offspring.genomes, offspring.species
         end = time.perf_counter()
         if compiled is None:

@@ -58,9 +58,7 @@ def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
         **{name: getattr(state, name) for name in _PLAIN},
     }
     with told_in_one_line(folder, "write a checkpoint to"):
-        replace_atomically(
-            folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)})
-        )
+        replace_atomically(folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)}))
         for path in _newest_first(folder)[keep:]:
             path.unlink(missing_ok=True)
 
@@ -131,7 +129,7 @@ def _digest(arrays: dict[str, Array]) -> str:
     state = hashlib.sha256()
     for name in sorted(arrays):
         state.update(f"{name} {arrays[name].shape}".encode())
-        state.update(np.ascontiguousarray(arrays[name]))
+        state.update(np.ascontiguousarray(arrays[name]).data)
     return state.hexdigest()
 
 

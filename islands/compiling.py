@@ -41,10 +41,9 @@ def _one_at_a_time() -> Iterator[None]:
 
 def one_compiles_for_all(config: Config, task: Task) -> None:
     """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is."""
-    from islands.loop import breeding_of
     from islands.genome.initial import draw_genomes
+    from islands.loop import breeding_of
     from islands.reproduction import reproduce
-    from islands.rollout import evaluate
     from islands.speciation import found_species, note_progress, speciate
 
     few = min(8, config.population)

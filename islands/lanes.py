@@ -55,13 +55,13 @@ m16 = Mask16()
 
 
 @register_model(Float32x16)
-class _FloatModel(models.PrimitiveModel):  # type: ignore[misc]
+class _FloatModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _FLOAT)
 
 
 @register_model(Mask16)
-class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
+class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _MASK)
 
@@ -190,9 +190,11 @@ _overload(operator.mul, Float32x16, _binary(lambda b, x, y: b.fmul(x, y), f32x16
 _overload(operator.truediv, Float32x16, _binary(lambda b, x, y: b.fdiv(x, y), f32x16, f32x16))
 _overload(operator.and_, Mask16, _binary(lambda b, x, y: b.and_(x, y), m16, m16))
 _overload(operator.or_, Mask16, _binary(lambda b, x, y: b.or_(x, y), m16, m16))
+
+
+def _compare(symbol: str) -> Any:
+    return _binary(lambda b, x, y: b.fcmp_ordered(symbol, x, y), f32x16, m16)
+
+
 for _operation, _symbol in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
-    _overload(
-        _operation,
-        Float32x16,
-        _binary(lambda b, x, y, symbol=_symbol: b.fcmp_ordered(symbol, x, y), f32x16, m16),
-    )
+    _overload(_operation, Float32x16, _compare(_symbol))

@@ -19,11 +19,20 @@ from typing import Any
 
 import numpy as np
 
-from islands.config import Config, MigrationConfig
+from islands.config import Config
 from islands.files import JsonLines, dumps, read_jsonl, replace_atomically
 from islands.genome.distance import Coefficients, distance, scratch
-from islands.genome.population import Array, Genomes, Layout, Population, concatenate, decode, encode, equal
-from islands.genome.population import rows_equal_to
+from islands.genome.population import (
+    Array,
+    Genomes,
+    Layout,
+    Population,
+    concatenate,
+    decode,
+    encode,
+    equal,
+    rows_equal_to,
+)
 from islands.genome.population import replace as replace_genomes
 from islands.pool import Arrival, Migrant, Outbox, Pool, Reader, Skipped
 from islands.rng import Purpose, below, stream
@@ -196,9 +205,7 @@ class Migrator:
         sources = neighbours(policy.topology, self.pool.islands(), self.name, self.key[0])
         draws = stream(*self.key, generation, Purpose.IMMIGRANTS)
         drawn = iter(range(1 << 30))
-        return self.reader.take(
-            policy.migrants, sources, lambda n: int(below(draws, next(drawn), n)), generation
-        )
+        return self.reader.take(policy.migrants, sources, lambda n: int(below(draws, next(drawn), n)), generation)
 
     def _decide(
         self, generation: int, population: Population, arrivals: list[Arrival], score: Score
@@ -215,7 +222,7 @@ class Migrator:
             reason, slot, blob = arrival.reason, None, None
             if arrival.genome is not None:
                 genome, value = next(genomes_of), float(next(scores))
-                reason, slot = self._slot_for(population, genome, value, newcomers, slots, generation)
+                reason, slot = self._slot_for(population, genome, value, newcomers, slots)
                 if slot is not None:
                     blob = base64.b64encode(arrival.genome).decode()
                     newcomers.append(genome)
@@ -225,8 +232,8 @@ class Migrator:
         return lines, newcomers, fitness, slots
 
     def _slot_for(
-        self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int], generation: int
-    ) -> tuple[str, int | None]:  # fmt: skip
+        self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int]
+    ) -> tuple[str, int | None]:
         """The slot that an immigrant takes, or why none: (reason, slot)."""
         here = population.genomes
         if any(row not in taken for row in rows_equal_to(here, genome, 0)):

@@ -67,12 +67,14 @@ def input_slots(layout: Any, bodies: Any, muscles: Any) -> Any:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def write_program(genomes: Any, p: Any, marks: Any, inputs: Any, order: Any, first: Any, source: Any, weight: Any) -> Any:
+def write_program(
+    genomes: Any, p: Any, marks: Any, inputs: Any, order: Any, first: Any, source: Any, weight: Any
+) -> Any:
     """Write the program of genome `p`; returns its number of neurons K.
 
-    marks: uint64 markings of the input slots, [:inputs]. Written: order int32 [K] rows of the genome's neurons (from 0);
-    first int32 [K + 1]: connections of the k-th neuron are first[k] to first[k + 1]; source int32 slots and weight
-    float32 of those. Cost O(N + C log N) plus a scan of the inputs a connection.
+    marks: uint64 markings of the input slots, [:inputs]. Written: order int32 [K] rows of the genome's neurons
+    (from 0); first int32 [K + 1]: connections of the k-th neuron are first[k] to first[k + 1]; source int32 slots and
+    weight float32 of those. Cost O(N + C log N) plus a scan of the inputs a connection.
     """
     n0, n1 = genomes.node_start[p], genomes.node_start[p + 1]
     c0, c1 = genomes.conn_start[p], genomes.conn_start[p + 1]
@@ -161,7 +163,7 @@ def _depth_first(
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def output_slots(genomes: Any, p: Any, inputs: Any, order: Any, length: Any, out: Any) -> Any:
-    """Fill `out` int32 [m] with the slot of the neuron that drives each muscle of genome `p`; -1 where there is none."""
+    """Fill `out` int32 [m] with the slot of the neuron that drives each muscle of genome `p`; -1 where none does."""
     n0, n1 = genomes.node_start[p], genomes.node_start[p + 1]
     for m in range(genomes.muscle_start[p], genomes.muscle_start[p + 1]):
         row = find(genomes.node_id, n0, n1, output_mark(genomes.muscle_id[m]))

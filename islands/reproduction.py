@@ -88,9 +88,7 @@ def shares(species: Species, fitness: Array, total: int, least: int) -> Array:
     value = np.where(np.isfinite(fitness), fitness, np.nan).astype(np.float64)
     value = np.nan_to_num(value - np.nanmin(value), nan=0.0)
     members = np.bincount(species.label[species.label >= 0], minlength=species.count)
-    sums = np.bincount(
-        species.label[species.label >= 0], weights=value[species.label >= 0], minlength=species.count
-    )
+    sums = np.bincount(species.label[species.label >= 0], weights=value[species.label >= 0], minlength=species.count)
     mean = sums / np.maximum(members, 1)
     order = np.argsort(-mean, kind="stable")
     counts = np.zeros(species.count, np.int64)
@@ -146,7 +144,9 @@ def plan(fitness: Array, genes: Array, species: Species, config: Config, key: np
     slots = _elite_slots(owner, elites, pools)
     first[slots], second[slots], copied[slots] = elites, -1, 1
     one, two = first, np.maximum(second, 0)
-    swap = (second >= 0) & ((fitness[two] > fitness[one]) | ((fitness[two] == fitness[one]) & (genes[two] < genes[one])))
+    swap = (second >= 0) & (
+        (fitness[two] > fitness[one]) | ((fitness[two] == fitness[one]) & (genes[two] < genes[one]))
+    )
     return Plan(np.where(swap, two, one), np.where(swap, one, second), copied)
 
 
@@ -211,7 +211,9 @@ def sizes(genomes: Genomes) -> Array:
     return np.asarray(sum(np.diff(start) for start in genomes if start.dtype == np.int64))
 
 
-def breed(genomes: Genomes, chosen: Plan, breeding: Breeding, boost: float, key: tuple[int, int, int]) -> tuple[Genomes, dict[str, int]]:  # fmt: skip
+def breed(
+    genomes: Genomes, chosen: Plan, breeding: Breeding, boost: float, key: tuple[int, int, int]
+) -> tuple[Genomes, dict[str, int]]:
     """The offspring of a plan; `key` = (seed, island, generation). A child depends on its parents and slot alone."""
     layout, crossover = breeding.layout, breeding.config.crossover
     room, slots = draft_room(genomes, layout)

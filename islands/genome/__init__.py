@@ -1,0 +1,1 @@
+"""Populations as arrays: structure, body, historical markings, and the operators on them."""

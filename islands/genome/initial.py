@@ -219,8 +219,10 @@ def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
             row = insert_body(d, ids[n])
             own = substream(key, 5000 + n)
             for g in range(d.body_gene.shape[1]):
-                on = first.connectivity == FULL or first.connectivity == SPARSE_OUTPUTS or (
-                    first.connectivity == SPARSE_INPUTS and uniform(own, 1000 + g) < F(0.5)
+                on = (
+                    first.connectivity == FULL
+                    or first.connectivity == SPARSE_OUTPUTS
+                    or (first.connectivity == SPARSE_INPUTS and uniform(own, 1000 + g) < F(0.5))
                 )
                 weight = normal(own, g) * F(first.weight_scale) if on else F(0.0)
                 d.body_gene[row, g] = genes[n, g] if g < columns.BODY_GENES else weight

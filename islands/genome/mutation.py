@@ -131,9 +131,7 @@ def change_body(d: Any, key: Any, layout: Any, rates: Any) -> Any:
     index = 0
     for n in range(d.size[BODY]):
         for g in range(columns.BODY_GENES):
-            d.body_gene[n, g] = changed_gene(
-                d.body_gene[n, g], key, index, rates, BODY_BOUNDS[g, 0], BODY_BOUNDS[g, 1]
-            )
+            d.body_gene[n, g] = changed_gene(d.body_gene[n, g], key, index, rates, BODY_BOUNDS[g, 0], BODY_BOUNDS[g, 1])
             index += 1
     last = columns.PHASE if layout.mode == columns.HYBRID else columns.FREQUENCY
     for m in range(d.size[MUSCLE]):

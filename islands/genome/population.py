@@ -73,7 +73,9 @@ class Genomes(NamedTuple):
     muscle_start: Array  # int64 [P + 1]
     muscle_id: Array  # uint64 [M]
     muscle_ends: Array  # uint64 [M, 2]: markings of the two body nodes
-    muscle_gene: Array  # float32 [M, columns[1]]: rest m, stiffness, damping, frequency Hz, amplitude, phase rad, then weights
+    muscle_gene: (
+        Array  # float32 [M, columns[1]]: rest m, stiffness, damping, frequency Hz, amplitude, phase rad, then weights
+    )
     node_start: Array  # int64 [P + 1]
     node_id: Array  # uint64 [N]
     node_bias: Array  # float32 [N]
@@ -85,7 +87,7 @@ class Genomes(NamedTuple):
     shared: Array  # float32 [P, columns[2]]: frequency multiplier, then weights
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # nobody looks for a value in this tuple
         """The number of genomes P."""
         return len(self.shared)
 
@@ -110,7 +112,7 @@ class Population:
         """SHA-256 of genomes and fitness: equal digests, equal populations bit for bit."""
         state = hashlib.sha256()
         for array in (*self.genomes, self.fitness):
-            state.update(np.ascontiguousarray(array))
+            state.update(np.ascontiguousarray(array).data)
         return state.hexdigest()
 
 

@@ -31,7 +31,11 @@ class Task(Protocol):
     sensors: int
     outputs: int
     body: bool
-    reasons: tuple[str, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What ends an episode, by the numbers in `Played.reason`; the first is that it ran its course."""
+        ...
 
     def play(self, genomes: Genomes, items: Array, keys: Array) -> Played:
         """Play episode i with genome `items[i]` (int64 [E]) and the randomness of stream `keys[i]` (uint64 [E])."""

@@ -14,10 +14,10 @@ from numba import njit
 
 from islands.genome import population as columns
 from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
-from islands.networks import find, input_marks, input_slots, output_slots, write_program
+from islands.networks import find, input_marks, output_slots, write_program
 from islands.rng import uniform
 from islands.tasks import pellets_physics as physics
-from islands.tasks.pellets_physics import DT, F, GRAVITY, make_lanes, move_nodes, pull_muscles, sine_of_turns, tanh_of
+from islands.tasks.pellets_physics import DT, GRAVITY, F, sine_of_turns, tanh_of
 
 FINISHED, NOT_FINITE, TOO_FAR, TOO_HIGH, EXPLODED = range(5)
 """Why an episode ended."""

@@ -74,7 +74,7 @@ def make_lanes(nodes: int, muscles: int) -> Lanes:
     per_node = [np.zeros(nodes * LANES, np.float32) for _ in range(12)]
     signs = np.zeros(nodes * muscles * LANES, np.float32)
     per_muscle = [np.zeros(muscles * LANES, np.float32) for _ in range(12)]
-    return Lanes(*per_node, signs, *per_muscle, np.zeros(LANE_ROWS * LANES, np.float32))
+    return Lanes._make([*per_node, signs, *per_muscle, np.zeros(LANE_ROWS * LANES, np.float32)])
 
 
 @njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
