@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -210,11 +211,9 @@ def benchmark(preset: str | None, population: int, generations: int, as_json: bo
     """Measure whole generations after warm-up, and where the time went."""
     from launcher import benchmark as measuring
     from launcher import tables
-    from launcher.start import Request
+    from launcher.start import PRESET
 
-    request = Request(preset)
-    figures = measuring.benchmark(request.config(), population, generations)
-    _print({"config": request.name, **figures}, tables.benchmark, as_json)
+    _print(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
 
 
 def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:
@@ -246,7 +245,9 @@ def main() -> NoReturn:
     from islands.errors import EvolabError
 
     try:
-        sys.exit(commands.main(prog_name="evolab", standalone_mode=False) or 0)
+        commands.main(prog_name="evolab", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(0)
     except click.ClickException as error:
         print(f"evolab: {error.format_message()}; see `evolab --help`", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -255,6 +256,9 @@ def main() -> NoReturn:
         sys.exit(getattr(error, "launcher_code", 2))
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 if __name__ == "__main__":

@@ -82,12 +82,14 @@ def find_or_run(name: str, overrides: tuple[str, ...], seeds: int) -> RunDir:
     """The run called `name`; otherwise `name` is a configuration, which is run now by the code of `evolab run`."""
     if exists(name):
         return find(name)
-    from launcher.start import Request, run_seeds
+    from launcher.start import Request, complaints, run_seeds
 
     print(f"compare: running {name} with {seeds} seeds", file=sys.stderr, flush=True)
     run, outcome = run_seeds(Request(preset=name, overrides=overrides), seeds, batched=True)
     if outcome.exit_code:
-        raise ConfigError(f"the run of {name} did not finish", do=f"see {run.path}")
+        for line in complaints(run, outcome) or [f"the run of {name} was stopped; see {run.path}"]:
+            print(f"evolab: {line}", file=sys.stderr)
+        sys.exit(outcome.exit_code)
     return run
 
 

@@ -7,16 +7,16 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from islands import files
 from islands.errors import ConfigError, EvolabError
 from islands.rundir import IslandDir, RunDir
-from launcher import cores, progress, utilisation
-from launcher.run import held, read
-from launcher.status import alive
+from launcher import claims, cores, progress, utilisation
+from launcher.run import Held, held, read
+from launcher.status import alive, here
 from launcher.supervisor import GRACE, PROGRAM, Job, Supervisor, Worker
 
 SAMPLE_EVERY = 1.0
@@ -61,11 +61,14 @@ def drive(run: RunDir, settings: Settings) -> Outcome:
     """Start what is not finished yet, see it through, and say what happened. One launcher a run."""
     plan, config = read(run)
     granted = cores.usable()
-    with held(run), progress.showing() as display:
+    wanted = len(plan["islands"]) * int(plan["threads"]) if settings.pin else 0
+    with held(run), progress.showing() as display, claims.claimed(granted.cpus, wanted) as claimed:
         end_orphans(run, display)
-        jobs = jobs_of(run, plan, granted, settings.pin)
+        jobs = jobs_of(run, plan, replace(granted, cpus=claimed.cpus), settings.pin)
         watch = _Watch(run, config.generations, _granted(granted, plan, settings), settings.cost_per_hour, display)
         watch.announce(plan, granted, settings)
+        if claimed.taken:
+            watch.event("", f"another launcher holds {claimed.taken} of the cores: they are shared, or --islands fewer")
         supervisor = Supervisor(run.path, jobs, watch.event, watch.tick, settings.program)
         watch.supervisor = supervisor if settings.account else None
         watch.workers = supervisor.workers
@@ -96,6 +99,8 @@ def end_orphans(run: RunDir, display: progress.Progress) -> None:
     living = [beat for beat in map(_beat, run.islands()) if beat and alive(beat)]
     if not living:
         return
+    if not all(map(here, living)):
+        raise Held(f"islands of {run.path} run on another host", do="stop their launcher first, or wait a minute")
     display.event("", f"{len(living)} island processes of an earlier launcher are still there: they stop first")
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 5.0)):
         for beat in filter(alive, living):

@@ -148,20 +148,24 @@ class LiveProgress:
         from rich.text import Text
 
         line = f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}"
-        self._console.print(Text(line, style="yellow" if text.startswith(("warning", "died", "failed")) else ""))
+        with contextlib.suppress(OSError):
+            self._console.print(Text(line, style="yellow" if text.startswith(("warning", "died", "failed")) else ""))
 
     def update(self, rows: Sequence[Row], footer: str) -> None:
         """Redraw, twice a second at most."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + 0.5
+        from rich.console import Group
         from rich.text import Text
 
-        room = max(3, self._console.size.height - 4)
+        room = max(3, self._console.size.height - 5)
         lines = [f"{row.name:<12.24} {words(row)}" for row in rows[:room]]
         if len(rows) > room:
             lines.append(f"… and {len(rows) - room} more: {crowd(rows)}")
-        self._live.update(Text("\n".join([*lines, footer]), no_wrap=True, overflow="ellipsis"), refresh=True)
+        shown = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        with contextlib.suppress(OSError):
+            self._live.update(Group(shown, Text(footer)), refresh=True)
 
     def close(self) -> None:
         """Take the live lines down."""

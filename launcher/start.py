@@ -89,9 +89,9 @@ def launch(request: Request, threads: int = 1, settings: Settings | None = None)
     path = request.out or runs.fresh_directory(request.name)
     migrates = bool(config.migration.every and config.migration.migrants and count > 1)
     shared = _shared(path) if migrates else None
+    run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared))
     if shared:
         make_folder(shared)
-    run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared))
     return run, drive(run, settings or Settings(pin=True))
 
 

@@ -28,9 +28,14 @@ def alive(beat: dict[str, Any]) -> bool:
     """
     if beat.get("state") == "done":
         return False
-    if beat.get("boot_id") != _boot_id():
+    if not here(beat):
         return time.time() - float(beat.get("time") or 0) < STALE
     return started(int(beat["pid"])) == beat.get("started")
+
+
+def here(beat: dict[str, Any]) -> bool:
+    """Whether the heartbeat was written on this boot of this machine."""
+    return bool(beat.get("boot_id") == _boot_id())
 
 
 def started(pid: int) -> int | None:

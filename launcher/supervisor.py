@@ -142,22 +142,28 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         job = worker.job
-        command = [*self.program, str(self.run_dir), *job.arguments, "--parent", str(os.getpid())]
+        try:
+            worker.process = self._spawn(job)
+        except OSError as error:
+            self._retry(worker, f"cannot start: {error}")
+            return
+        worker.first_start = worker.first_start or time.monotonic()
+        worker.state, worker.ended = "running", 0.0
+        self._tell(job.name, f"started, process {worker.process.pid}")
+        if self._asked_to_stop:
+            _send(worker.process, signal.SIGTERM)
+
+    def _spawn(self, job: Job) -> subprocess.Popen[bytes]:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with open(job.log, "ab") as log, pinned(job.cpus):
-            worker.process = subprocess.Popen(
-                command,
+            return subprocess.Popen(
+                [*self.program, str(self.run_dir), *job.arguments, "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment(job.threads),
                 start_new_session=True,
             )
-        worker.first_start = worker.first_start or time.monotonic()
-        worker.state, worker.ended = "running", 0.0
-        self._tell(job.name, f"started, process {worker.process.pid}")
-        if self._asked_to_stop:
-            _send(worker.process, signal.SIGTERM)
 
     def _reap(self) -> None:
         for worker in self.workers:
@@ -216,6 +222,7 @@ class Supervisor:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, note)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by some parents; then nobody could be waited for
         try:
             yield
         finally:
