@@ -210,3 +210,29 @@ def test_the_script_launches_waits_and_says_what_failed(tmp_path: Path) -> None:
     )
     assert changed.returncode == 1
     assert "island-1 ended with 2: evolab: " in changed.stderr
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset comes with util-linux")
+def test_the_script_stops_its_islands_with_checkpoints_and_goes_on_later(tmp_path: Path) -> None:
+    script = [str(ROOT / "scripts" / "launch_islands.sh"), "-n", "2", "-d", "shared/mine", "--", *TINY, "-g", "100000"]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), EVOLAB=f"{sys.executable} -m launcher")
+    islands = [RunDir(tmp_path / "runs" / f"island-{k}").island(f"island-{k}") for k in (1, 2)]
+    for _ in range(2):
+        with subprocess.Popen(script, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as launched:
+            before = [len(digests(island)) for island in islands]
+            for island, count in zip(islands, before, strict=True):
+                wait_for(going(island, count + 3))
+            launched.send_signal(signal.SIGTERM)
+            assert end_code(launched) == 143
+        assert not any(alive(beat(island)) for island in islands)
+        assert all(len(digests(island)) > count for island, count in zip(islands, before, strict=True))
+
+
+def test_benchmark_prints_what_scripts_rely_on(start: Callable[..., subprocess.Popen[str]]) -> None:
+    code, figures, _ = end(start("benchmark", "-c", "quick", "-p", 50, "-g", 2, "--json"))
+    assert code == 0
+    assert set(figures) == {
+        "config", "population", "generations", "threads", "creatures_per_second", "steps_per_second",
+        "seconds_per_generation", "evaluate_seconds", "reproduce_seconds", "compile_seconds", "peak_rss_mb",
+    }  # fmt: skip
+    assert (figures["config"], figures["population"], figures["generations"]) == ("quick", 50, 2)
