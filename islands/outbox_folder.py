@@ -103,13 +103,13 @@ class OpenOutbox:
 
     def _read(self, text: str, largest: int) -> tuple[Header, list[bytes]]:
         try:
-            _check_kind(os.stat(text, dir_fd=self.fd, follow_symlinks=False), largest)
+            _check_kind(os.stat(text, dir_fd=self.fd, follow_symlinks=False))
             fault_point("read.stat")
             fd = os.open(text, _FILE, dir_fd=self.fd)
             with os.fdopen(fd, "rb") as file:
                 fault_point("read.opened")
                 status = os.fstat(fd)
-                _check_kind(status, largest)
+                _check_kind(status)
                 found = decode(file, status.st_size, largest)
         except FileNotFoundError as error:
             raise Refused("gone") from error
@@ -171,10 +171,8 @@ def is_good(outbox: OpenOutbox, name: Name, largest: int = LARGEST) -> bool:
     return True
 
 
-def _check_kind(status: os.stat_result, largest: int) -> None:
+def _check_kind(status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise Refused("symlink")
     if not stat.S_ISREG(status.st_mode):
         raise Refused("not-a-file")
-    if status.st_size > largest:
-        raise Refused("too-large")

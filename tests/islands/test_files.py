@@ -173,6 +173,7 @@ def _write_beyond_the_limit(folder):
     ):
         with pytest.raises(DiskError, match="room"):
             attempt()
+    assert lines.path.read_bytes() == b'{"n": 0}\n'
     lines.append({"n": 1})
 
 

@@ -4,6 +4,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -335,8 +336,15 @@ def test_locks_are_the_kernels_and_their_files_stay(tmp_path):
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_disk_and_open_files_stay_bounded_over_many_migrations(tmp_path):
-    pool = make_pool(tmp_path)
+@pytest.fixture
+def memory_folder():
+    """A folder whose fsync costs nothing, for what is about numbers and not about durability."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        yield folder
+
+
+def test_disk_and_open_files_stay_bounded_over_many_migrations(memory_folder):
+    pool = make_pool(memory_folder)
     outboxes = {name: make_outbox(pool, name, keep=3) for name in ("a", "b")}
     readers = {name: make_reader(pool, own=name) for name in ("a", "b")}
 
@@ -346,7 +354,7 @@ def test_disk_and_open_files_stay_bounded_over_many_migrations(tmp_path):
         return sum(len(readers[name].take(5, ["a", "b"], first, generation)) for name in ("a", "b"))
 
     def measure():
-        entries = [os.path.join(folder, name) for folder, _, names in os.walk(tmp_path) for name in names]
+        entries = [os.path.join(folder, name) for folder, _, names in os.walk(memory_folder) for name in names]
         sizes = [os.path.getsize(path) for path in entries]
         return len(entries), sum(sizes) // 100, len(os.listdir("/proc/self/fd")), threading.active_count()
 

@@ -120,7 +120,7 @@ def test_a_kill_at_any_step_of_reading_harms_nobody(tmp_path):
         arrivals = make_reader(pool).take(5, ["a"], first, 0)  # the lock died with its holder
         assert sum(is_whole(arrival) for arrival in arrivals) == 5, step
         assert make_outbox(pool).publish(2, migrants("a", 2)).sequence == 2
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 10.0
 
 
 def _publish_until_killed(folder, name):
@@ -135,15 +135,15 @@ def test_writers_killed_at_random_moments_never_show_a_partial_genome(tmp_path):
     for _ in range(12):
         writer = FORK.Process(target=_publish_until_killed, args=(tmp_path, "a"))
         writer.start()
-        deadline = time.monotonic() + moments.uniform(0.02, 0.12)
-        while time.monotonic() < deadline:
+        before, deadline = received, time.monotonic() + moments.uniform(0.02, 0.12)
+        while time.monotonic() < deadline or (received == before and time.monotonic() < deadline + 20):
             arrivals = reader.take(5, ["a"], moments.randrange, 0)
             assert all(is_whole(arrival) for arrival in arrivals)
             received += len(arrivals)
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         assert writer.exitcode == -signal.SIGKILL
-    assert received > 0 and os.listdir(pool.quarantine) == []
+    assert received >= 12 and os.listdir(pool.quarantine) == []
     assert len(published(pool)) <= 4
 
 
@@ -164,7 +164,7 @@ def test_an_island_stopped_while_it_holds_its_lock_holds_up_nobody(tmp_path):
         assert locked.wait(10)
         started = time.monotonic()
         assert {a.source for a in reader.take(4, ["a", "b"], first, 1)} == {"b"}
-        assert time.monotonic() - started < 1.0 and [source for source, _ in reader.skipped] == ["a"]
+        assert time.monotonic() - started < 5.0 and [source for source, _ in reader.skipped] == ["a"]
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.join()
@@ -358,7 +358,39 @@ def test_a_fifo_cannot_hold_a_reader_up(box):
     os.mkfifo(box.path / box.next_name)
     started = time.monotonic()
     assert box.refusals() == ["not-a-file"]
-    assert time.monotonic() - started < 1.0 and len(box.quarantined()) == 1
+    assert time.monotonic() - started < 5.0 and len(box.quarantined()) == 1
+
+
+def _swap(folder, name, started):
+    good = (folder / "good").read_bytes()
+    while True:
+        os.mkfifo(folder / ".fifo")
+        os.rename(folder / ".fifo", folder / name)
+        started.set()
+        (folder / ".file").write_bytes(good)
+        os.rename(folder / ".file", folder / name)
+
+
+def test_a_file_that_turns_into_a_fifo_between_look_and_open_cannot_hold_a_reader_up(box):
+    os.rename(box.good, box.path / "good")
+    started = FORK.Event()
+    swapper = FORK.Process(target=_swap, args=(box.path, box.good.name, started), daemon=True)
+    swapper.start()
+    try:
+        assert started.wait(10)
+        reasons, looks = set(), 0
+        with box.pool.opened("a", 5.0) as outbox:
+            deadline = time.monotonic() + 0.7
+            while time.monotonic() < deadline:
+                looks += 1
+                try:
+                    outbox.load(box.good.name, MAX_BYTES)
+                except Refused as error:
+                    reasons.add(error.reason)
+        assert reasons <= {"not-a-file", "gone"} and looks > 100
+    finally:
+        os.kill(swapper.pid, signal.SIGKILL)
+        swapper.join()
 
 
 def test_a_socket_and_a_device_are_no_files(box):
@@ -391,7 +423,7 @@ def test_a_sparse_terabyte_is_refused_unread(box):
         file.truncate(1 << 40)
     started = time.monotonic()
     assert box.refusals() == ["too-large"]
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0
 
 
 def test_one_byte_more_than_the_largest_legal_publication_is_too_large(box):
@@ -533,7 +565,7 @@ def test_a_flood_costs_no_more_than_the_budget_and_others_are_served(tmp_path):
     reader = make_reader(pool, budget=20)
     started = time.monotonic()
     arrivals = [reader.take(4, ["b", "a"], first, 0), reader.take(4, ["b", "a"], first, 0)]
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0
     assert [sum(a.genome is None for a in came) for came in arrivals] == [20, 20]
     last = make_reader(pool, budget=20).take(4, ["b"], first, 0)
     assert [a.source for a in last] == ["b"] * 4
@@ -589,7 +621,7 @@ def test_an_outbox_or_a_lock_that_is_none_skips_that_source(tmp_path, kind):
     reader = make_reader(pool, lock_timeout=0.2)
     started = time.monotonic()
     arrivals = reader.take(9, ["a", "b", "lock", "../b", "x\ny", ""], first, 0)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 10.0
     served = {a.source for a in arrivals}
     assert "b" in served and served <= {"b", "lock"}
     assert {"../b", "x\ny", ""} <= {source for source, _ in reader.skipped}
