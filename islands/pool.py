@@ -39,7 +39,7 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True)
 class Migrant:
-    """A genome that leaves: its bytes, its fitness, its digest (64 hexadecimal digits)."""
+    """A genome that leaves: its bytes, its fitness, its digest (the bytes' SHA-256, as hex)."""
 
     genome: bytes
     fitness: float
@@ -113,6 +113,9 @@ class Outbox:
         fitness = tuple(float(migrant.fitness) for migrant in migrants)
         if not migrants or not all(math.isfinite(value) for value in fitness):
             raise EvolabError("publication", expected="migrants with finite fitness", got=f"{list(fitness)}")
+        digests = tuple(sha256_of([migrant.genome]) for migrant in migrants)
+        if digests != tuple(migrant.digest for migrant in migrants):
+            raise EvolabError("publication", expected="each genome's own SHA-256 as its digest", got="another")
         return Header(
             format=FORMAT,
             pool_id=self.pool.pool_id,
@@ -121,7 +124,7 @@ class Outbox:
             generation=generation,
             sequence=0,
             fitness=fitness,
-            digests=tuple(migrant.digest for migrant in migrants),
+            digests=digests,
             sha256=sha256_of([migrant.genome for migrant in migrants]),
         )
 

@@ -63,7 +63,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Header:
-    """What a publication says of itself; `fitness` and `digests` go with the genomes in their order."""
+    """What a publication says of itself; `fitness` and `digests` (SHA-256) go with the genomes in order."""
 
     format: int
     pool_id: str
@@ -118,7 +118,7 @@ def decode(file: BinaryIO, size: int, largest: int) -> tuple[Header, list[bytes]
     genomes = [file.read(n) for n in sizes]
     if [len(genome) for genome in genomes] != sizes:
         raise Refused("truncated")
-    if sha256_of(genomes) != header.sha256:
+    if sha256_of(genomes) != header.sha256 or tuple(sha256_of([genome]) for genome in genomes) != header.digests:
         raise Refused("digest")
     if encode(header, genomes)[: 8 + length] != start + text:
         raise Refused("schema")

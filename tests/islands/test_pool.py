@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections import Counter
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from filelock import FileLock
@@ -50,7 +51,7 @@ def test_a_genome_arrives_bit_for_bit_with_its_fitness(tmp_path):
 )
 def test_any_bytes_and_any_finite_fitness_survive(tmp_path_factory, pairs):
     pool = make_pool(tmp_path_factory.mktemp("pool"))
-    make_outbox(pool).publish(0, [Migrant(data, fitness, f"{i:064x}") for i, (data, fitness) in enumerate(pairs)])
+    make_outbox(pool).publish(0, [Migrant(data, fitness, sha256(data).hexdigest()) for data, fitness in pairs])
     arrivals = make_reader(pool).take(len(pairs), ["a"], first, 0)
     assert [a.slot for a in arrivals] == list(range(len(pairs)))
     assert [(a.genome, struct.pack("<d", a.fitness)) for a in arrivals] == [
@@ -124,6 +125,14 @@ def test_a_reader_notices_an_outbox_that_was_wiped_and_begun_anew(tmp_path):
         os.unlink(pool.outboxes / "a" / name)
     make_outbox(pool, epoch=2).publish(9, migrants("a", 9))
     assert [a.sequence for a in reader.take(1, ["a"], first, 0)] == [1]
+
+
+def test_a_digest_that_is_not_the_genomes_own_is_not_published(tmp_path):
+    pool = make_pool(tmp_path)
+    one, other = migrants("a", 1, count=2)
+    with pytest.raises(EvolabError, match="its digest"):
+        make_outbox(pool).publish(1, [replace(one, digest=other.digest)])
+    assert published(pool) == []
 
 
 @pytest.mark.parametrize("fitness", [float("nan"), float("inf"), -float("inf")])

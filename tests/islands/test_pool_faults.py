@@ -291,6 +291,7 @@ def test_a_genome_changed_with_its_table_intact_is_a_digest(box):
         ({"epoch": True}, "schema"),
         ({"generation": 10**9 + 1}, "future"),
         ({"sha256": "0" * 64}, "digest"),
+        ({"digests": ("0" * 64,) * 5}, "digest"),
         ({"sha256": 7}, "schema"),
         ({"island": None}, "schema"),
     ],
