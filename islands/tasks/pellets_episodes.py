@@ -45,18 +45,15 @@ def score(s: Any, lane: Any, eaten: Any, ticks: Any, penalty: Any) -> Any:
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
     """Which limit a disqualified lane's body broke."""
-    farthest = F(0.0)
+    row = s.lane.reshape(-1, LANES)
     for n in range(nodes):
         at = n * LANES + lane
         if not (np.isfinite(s.x[at]) and np.isfinite(s.y[at]) and np.isfinite(s.z[at])):
             return NOT_FINITE
-        if s.mass[at] > F(0.0):
-            farthest = max(farthest, s.x[at] ** 2 + s.y[at] ** 2 + s.z[at] ** 2)
-    if farthest > physics.FAR * physics.FAR:
+    if row[physics.FARTHEST, lane] > physics.FAR * physics.FAR:
         return TOO_FAR
-    for n in range(nodes):
-        if s.mass[n * LANES + lane] > F(0.0) and s.y[n * LANES + lane] > physics.HIGH:
-            return TOO_HIGH
+    if row[physics.HIGHEST, lane] > physics.HIGH:
+        return TOO_HIGH
     return EXPLODED
 
 
@@ -144,23 +141,6 @@ def run_episodes(
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def possible(s: Any, lane: Any, nodes: Any) -> Any:
-    """Whether a lane's body is still within the limits; the scalar twin of what `move_nodes` returns."""
-    row = s.lane.reshape(-1, LANES)
-    energy = farthest = F(0.0)
-    highest = F(-1e9)
-    for n in range(nodes):
-        at = n * LANES + lane
-        if s.mass[at] > F(0.0):
-            speed = s.vx[at] * s.vx[at] + s.vy[at] * s.vy[at] + s.vz[at] * s.vz[at]
-            energy += s.mass[at] * (F(0.5) * speed + physics.GRAVITY * s.y[at])
-            farthest = max(farthest, s.x[at] ** 2 + s.y[at] ** 2 + s.z[at] ** 2)
-            highest = max(highest, s.y[at])
-    allowed = physics.ENERGY_FACTOR * row[physics.ENERGY_GIVEN, lane] + physics.ENERGY_MARGIN
-    return farthest <= physics.FAR * physics.FAR and highest <= physics.HIGH and energy <= allowed
-
-
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def end_lanes(
     s: Any, item: Any, left: Any, number: Any, ticks: Any, start: Any, nodes: Any, task: Any, out: Any
 ) -> Any:
@@ -171,7 +151,7 @@ def end_lanes(
         i = item[lane]
         if i < 0:
             continue
-        fit = possible(s, lane, nodes)
+        fit = row[physics.FINE, lane] > F(0.0)
         if fit and left[lane] > 0:
             continue
         reason[i] = FINISHED if fit else end_reason(s, lane, nodes)

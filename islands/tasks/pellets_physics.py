@@ -66,7 +66,7 @@ class Lanes(NamedTuple):
 
 # Rows of Lanes.lane
 (PELLET_X, PELLET_Y, PELLET_Z, REACH, TOTAL_MASS, ENERGY_GIVEN, PATH, EFFORT, CENTRE_X, CENTRE_Y, CENTRE_Z, DISTANCE,
- BEST, FIRST, RADIUS, STEP, SPEED_X, SPEED_Y, SPEED_Z, GAP, LANE_ROWS) = range(21)  # fmt: skip
+ BEST, FIRST, RADIUS, STEP, SPEED_X, SPEED_Y, SPEED_Z, GAP, FARTHEST, HIGHEST, FINE, LANE_ROWS) = range(24)  # fmt: skip
 
 
 def make_lanes(nodes: int, muscles: int) -> Lanes:
@@ -244,6 +244,9 @@ def move_nodes(s: Any, nodes: Any, stride: Any, muscles: Any) -> Any:
     vstore(s.lane, STEP * LANES, vload(s.lane, STEP * LANES) + fill(F(1.0)))
     allowed = fma(fill(ENERGY_FACTOR), vload(s.lane, ENERGY_GIVEN * LANES), fill(ENERGY_MARGIN))
     fine = (far <= fill(FAR * FAR)) & (high <= fill(HIGH)) & (energy <= allowed) & (vabs(cx) <= fill(FAR))
+    vstore(s.lane, FARTHEST * LANES, far)
+    vstore(s.lane, HIGHEST * LANES, high)
+    vstore(s.lane, FINE * LANES, select(fine, fill(F(1.0)), zero))
     return fine
 
 
