@@ -81,7 +81,7 @@ def hand_built(task: Pellets, nodes: Sequence[Sequence[float]], muscles: Sequenc
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit  # not cached: Numba would not notice a change of what it calls
 def _kernel_step(s, nodes, stride, muscles, hybrid):  # type: ignore[no-untyped-def]
     pellets_physics.pull_muscles(s, nodes, stride, muscles, hybrid)
     return pellets_physics.all_fine(pellets_physics.move_nodes(s, nodes, stride, muscles))
