@@ -49,7 +49,8 @@ def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, gene
     """Draw one body from the stream `key`; returns (body nodes, muscles).
 
     Written: ids uint64 [n]; genes float32 [n, >= 5]; ends int64 [m, 2] rows of ids; pulls float32 [m, >= 6].
-    Stiffness and damping are redrawn for a body whose integration would be unstable, so nobody is born exploding.
+    Stiffness and damping are redrawn for a body whose integration could be unstable (one in sixteen), so nobody is
+    born exploding.
     """
     count = least + below(key, 0, most - least + 1)
     for n in range(count):
@@ -81,9 +82,6 @@ def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, gene
     for attempt in range(_TRIES):
         for m in range(muscles):
             draw_muscle(substream(key, 2000 + m), genes, ends[m, 0], ends[m, 1], pulls[m], attempt)
-        if attempt == _TRIES - 1:
-            for m in range(muscles):
-                pulls[m, columns.STIFFNESS], pulls[m, columns.DAMPING] = F(50.0), F(2.0)
         if stable(genes, count, ends, pulls, muscles):
             break
     return count, muscles
@@ -91,14 +89,18 @@ def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, gene
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def draw_muscle(key: Any, genes: Any, one: Any, two: Any, out: Any, attempt: Any) -> Any:
-    """First-draw genes of a muscle between body nodes `one` and `two` into `out` [6]."""
+    """First-draw genes of a muscle between body nodes `one` and `two` into `out` [6].
+
+    Every further `attempt` (from 0) draws stiffness and damping anew, from less of their ranges.
+    """
     dx = genes[one, columns.POSITION_X] - genes[two, columns.POSITION_X]
     dy = genes[one, columns.POSITION_Y] - genes[two, columns.POSITION_Y]
     dz = genes[one, columns.POSITION_Z] - genes[two, columns.POSITION_Z]
     length = np.sqrt(dx * dx + dy * dy + dz * dz)
     out[columns.REST] = max(F(0.1), length * (F(0.8) + F(0.4) * uniform(key, 0)))
-    out[columns.STIFFNESS] = F(50.0) + F(150.0) * uniform(key, 10 + 2 * attempt)
-    out[columns.DAMPING] = F(2.0) + F(2.0) * uniform(key, 11 + 2 * attempt)
+    range_left = F(1.0) - F(attempt) / F(_TRIES - 1)
+    out[columns.STIFFNESS] = F(50.0) + F(150.0) * range_left * uniform(key, 10 + 2 * attempt)
+    out[columns.DAMPING] = F(2.0) + F(2.0) * range_left * uniform(key, 11 + 2 * attempt)
     out[columns.FREQUENCY] = F(0.5) + F(2.5) * uniform(key, 3)
     out[columns.AMPLITUDE] = F(0.1) + F(0.4) * uniform(key, 4)
     out[columns.PHASE] = TWO_PI * uniform(key, 5)
@@ -109,18 +111,27 @@ def stable(genes: Any, count: Any, ends: Any, pulls: Any, muscles: Any) -> Any:
     """Whether semi-implicit Euler is stable for the body in every pose.
 
     For a mode of stiffness k and damping c per unit mass the step is stable when 2 c dt + k dt^2 < 4 (Jury's
-    criterion). Gershgorin's bound over the graph's edges majorises k and c in any geometry.
+    criterion): when 4 M - W is positive definite, M the masses and W the stiffness matrix made of 2 c dt + k dt^2. A
+    muscle's part of W is largest when all muscles are in line, so W is taken as if they were: the weighted Laplacian
+    of the body's graph. Cost: one factorisation, O(count^3).
     """
+    left = np.zeros((count, count), np.float32)
+    for n in range(count):
+        left[n, n] = F(4.0) * body_mass(genes[n, columns.SIZE])
     for m in range(muscles):
-        total = F(0.0)
-        for n in (ends[m, 0], ends[m, 1]):
-            load = F(0.0)
-            for o in range(muscles):
-                if ends[o, 0] == n or ends[o, 1] == n:
-                    load += F(2.0) * pulls[o, columns.DAMPING] * DT + pulls[o, columns.STIFFNESS] * DT * DT
-            total += load / body_mass(genes[n, columns.SIZE])
-        if total >= F(4.0):
+        one, two = ends[m, 0], ends[m, 1]
+        load = F(2.0) * pulls[m, columns.DAMPING] * DT + pulls[m, columns.STIFFNESS] * DT * DT
+        left[one, one] -= load
+        left[two, two] -= load
+        left[one, two] += load
+        left[two, one] += load
+    for n in range(count):
+        if left[n, n] <= F(1e-3):
             return False
+        for i in range(n + 1, count):
+            share = left[i, n] / left[n, n]
+            for j in range(n + 1, count):
+                left[i, j] -= share * left[n, j]
     return True
 
 
