@@ -207,15 +207,21 @@ def reaches(d: Any, start: Any, goal: Any) -> Any:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def add_connection(d: Any, key: Any, layout: Any, scale: Any, marks: Any) -> Any:
-    """Join a random pair (input or neuron -> neuron) that is not joined and closes no cycle; up to 20 tries."""
+    """Join a random pair (input or hidden neuron -> neuron) that is not joined and closes no cycle; up to 20 tries.
+
+    No connection starts at an output, so that a muscle can be taken out without changing what drives the others.
+    """
     if d.size[NODE] == 0:
         return
+    outputs = 0
+    for n in range(d.size[NODE]):  # they come first: hidden neurons are deeper
+        outputs += is_output(d.node_id[n])
     inputs = input_marks(
         layout, d.body_id[: d.size[BODY]], d.muscle_id[: d.size[MUSCLE]], d.size[BODY], d.size[MUSCLE], marks
     )
     for attempt in range(_TRIES):
-        choice = below(key, 2 * attempt, inputs + d.size[NODE])
-        source = marks[choice] if choice < inputs else d.node_id[choice - inputs]
+        choice = below(key, 2 * attempt, inputs + d.size[NODE] - outputs)
+        source = marks[choice] if choice < inputs else d.node_id[outputs + choice - inputs]
         target = d.node_id[below(key, 2 * attempt + 1, d.size[NODE])]
         marking = connection_mark(source, target)
         if find(d.conn_id, 0, d.size[CONNECTION], marking) >= 0:
