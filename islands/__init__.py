@@ -1,0 +1,1 @@
+"""The inside: one island, in one process. It never imports `launcher`."""

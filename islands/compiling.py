@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from islands.config import Config
+from islands.kernel import FOLDER
 from islands.tasks import Task
 
 PATIENCE = 180.0
 """Seconds to wait for another process that is compiling; then everyone compiles for themselves."""
 
 
-def cache_folder() -> Path:
-    """Where Numba keeps compiled kernels: NUMBA_CACHE_DIR, or beside the sources."""
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "__pycache__")
-
-
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    folder = cache_folder()
-    lock = FileLock(folder / ".compiling.lock", timeout=PATIENCE)
+    if FOLDER is None:
+        yield
+        return
+    lock = FileLock(FOLDER / ".compiling.lock", timeout=PATIENCE)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except (Timeout, OSError):  # a cache nobody can write to only costs time
+    except (Timeout, OSError):
         yield
         return
     try:

@@ -29,7 +29,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing import signature
+from numba.core.typing.templates import ConcreteTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
 _FLOAT = ir.VectorType(ir.FloatType(), LANES)
@@ -165,36 +167,29 @@ def any_lane(typing: Any, mask: Any) -> Any:
     return types.boolean(m16), code
 
 
-def _binary(emit: Callable[[Any, Any, Any], Any], operand: Any, result: Any) -> Any:
-    @intrinsic
-    def apply(typing: Any, a: Any, b: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, args[0], args[1])
+def _operator(operation: Any, emit: Callable[[Any, Any, Any], Any], operand: Any, result: Any) -> None:
+    """Make Python's `operation` on two `operand`s compile to what `emit` builds; typed and lowered directly."""
 
-        return result(operand, operand), code
+    class Operation(ConcreteTemplate):
+        key = operation
+        cases = [signature(result, operand, operand)]
 
-    return apply
+    infer_global(operation)(Operation)
 
-
-def _overload(operation: Any, kind: type, intrinsic_function: Any) -> None:
-    @overload(operation, inline="always")
-    def chosen(a, b):  # type: ignore[no-untyped-def]  # Numba compares this signature with the lambda's
-        if isinstance(a, kind) and isinstance(b, kind):
-            return lambda a, b: intrinsic_function(a, b)
-        return None
+    @lower_builtin(operation, operand, operand)
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return emit(builder, args[0], args[1])
 
 
-_overload(operator.add, Float32x16, _binary(lambda b, x, y: b.fadd(x, y), f32x16, f32x16))
-_overload(operator.sub, Float32x16, _binary(lambda b, x, y: b.fsub(x, y), f32x16, f32x16))
-_overload(operator.mul, Float32x16, _binary(lambda b, x, y: b.fmul(x, y), f32x16, f32x16))
-_overload(operator.truediv, Float32x16, _binary(lambda b, x, y: b.fdiv(x, y), f32x16, f32x16))
-_overload(operator.and_, Mask16, _binary(lambda b, x, y: b.and_(x, y), m16, m16))
-_overload(operator.or_, Mask16, _binary(lambda b, x, y: b.or_(x, y), m16, m16))
+def _compare(symbol: str) -> Callable[[Any, Any, Any], Any]:
+    return lambda b, x, y: b.fcmp_ordered(symbol, x, y)
 
 
-def _compare(symbol: str) -> Any:
-    return _binary(lambda b, x, y: b.fcmp_ordered(symbol, x, y), f32x16, m16)
-
-
+_operator(operator.add, lambda b, x, y: b.fadd(x, y), f32x16, f32x16)
+_operator(operator.sub, lambda b, x, y: b.fsub(x, y), f32x16, f32x16)
+_operator(operator.mul, lambda b, x, y: b.fmul(x, y), f32x16, f32x16)
+_operator(operator.truediv, lambda b, x, y: b.fdiv(x, y), f32x16, f32x16)
+_operator(operator.and_, lambda b, x, y: b.and_(x, y), m16, m16)
+_operator(operator.or_, lambda b, x, y: b.or_(x, y), m16, m16)
 for _operation, _symbol in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
-    _overload(_operation, Float32x16, _compare(_symbol))
+    _operator(_operation, _compare(_symbol), f32x16, m16)

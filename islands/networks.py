@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from islands.genome.marking import CONSTANT, CONTACT, INPUT, STRAIN, VELOCITY, mark, output_mark
+from islands.kernel import kernel
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def find(ids: Any, low: Any, high: Any, wanted: Any) -> Any:
     """The row of `wanted` in the sorted `ids[low:high]`, or -1."""
     end = high
@@ -29,7 +29,7 @@ def find(ids: Any, low: Any, high: Any, wanted: Any) -> Any:
     return low if low < end and ids[low] == wanted else -1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def input_marks(layout: Any, body_id: Any, muscle_id: Any, bodies: Any, muscles: Any, out: Any) -> Any:
     """Fill `out` with the markings of a genome's inputs, slot by slot; slots without a part get 0.
 
@@ -60,13 +60,13 @@ def input_marks(layout: Any, body_id: Any, muscle_id: Any, bodies: Any, muscles:
     return slot
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def input_slots(layout: Any, bodies: Any, muscles: Any) -> Any:
     """How many input slots a batch has whose genomes have at most `bodies` body nodes and `muscles` muscles."""
     return layout.sensors + layout.constant + layout.strain * muscles + (3 * layout.velocity + layout.contact) * bodies
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def write_program(
     genomes: Any, p: Any, marks: Any, inputs: Any, order: Any, first: Any, source: Any, weight: Any
 ) -> Any:
@@ -124,7 +124,7 @@ def write_program(
     return length
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _depth_first(
     genomes: Any, m0: Any, m1: Any, n0: Any, n1: Any, inputs: Any, into: Any, by_target: Any, source_row: Any,
     order: Any, place: Any,
@@ -161,7 +161,7 @@ def _depth_first(
     return length
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def output_slots(genomes: Any, p: Any, inputs: Any, order: Any, length: Any, out: Any) -> Any:
     """Fill `out` int32 [m] with the slot of the neuron that drives each muscle of genome `p`; -1 where none does."""
     n0, n1 = genomes.node_start[p], genomes.node_start[p + 1]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.config import Config
 from islands.genome.crossover import cross, spreads_of
@@ -14,6 +13,7 @@ from islands.genome.draft import Draft, Room, load, make_draft, make_genomes, st
 from islands.genome.initial import FirstDraw
 from islands.genome.mutation import LIMIT_KINDS, Rates, mutate
 from islands.genome.population import Array, Genomes, Layout
+from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.rng import Purpose, stream, substream, uniform
 from islands.selection import METHODS, position, ranking, survivors
@@ -167,7 +167,7 @@ def _elite_slots(owner: Array, elites: list[int], pools: list[Array]) -> Array:
     return np.array([slots[place] for place in range(len(elites))], np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _draw_parents(
     key: Any, method: Any, size: Any, flat: Any, start: Any, owner: Any, rate: Any, abroad: Any, first: Any, second: Any
 ) -> Any:
@@ -185,7 +185,7 @@ def _draw_parents(
                 second[slot] = -1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _breed(
     genomes: Any, plan: Any, crossing: Any, mutating: Any, layout: Any, first: Any, rates: Any, d: Any, out: Any,
     limited: Any, marks: Any, disabled_rate: Any, spreads: Any,

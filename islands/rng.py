@@ -16,7 +16,8 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from islands.kernel import kernel_as
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -40,7 +41,7 @@ class Purpose(IntEnum):
     REPLACEMENT = 11
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel_as("uint64(uint64)")
 def mix(z: Any) -> Any:
     """SplitMix64's finaliser: a bijection of uint64 in which every input bit reaches every output bit."""
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
@@ -48,25 +49,25 @@ def mix(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel_as("uint64(uint64, int64)")
 def substream(key: Any, index: Any) -> Any:
     """The stream number `index` below the stream `key` (both uint64)."""
     return mix(mix(key ^ _MIX_1) + (np.uint64(index) + _ONE) * _GOLDEN)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel_as("uint64(uint64, int64)")
 def bits(key: Any, index: Any) -> Any:
     """Draw `index` of a stream: 64 random bits (uint64)."""
     return mix(key + (np.uint64(index) + _ONE) * _GOLDEN)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel_as("float32(uint64, int64)")
 def uniform(key: Any, index: Any) -> Any:
     """Draw `index` of a stream as a float32 in [0, 1): 24 random bits."""
     return np.float32(np.int64(bits(key, index) >> np.uint64(40))) * np.float32(2.0**-24)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel_as("int64(uint64, int64, int64)")
 def below(key: Any, index: Any, limit: Any) -> Any:
     """Draw `index` of a stream as an integer in [0, limit), limit < 2^31 (bias below 2^-32)."""
     return np.int64(((bits(key, index) >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32))
@@ -83,7 +84,7 @@ _TABLE = (
 ).astype(np.float32)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel_as("float32(uint64, int64)")
 def normal(key: Any, index: Any) -> Any:
     """Draw `index` of a stream as a standard normal float32.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from islands.genome.population import Array
+from islands.kernel import kernel
 from islands.rng import below, uniform
 
 UNIFORM, TOURNAMENT, RANK = 0, 1, 2
@@ -25,7 +25,7 @@ def survivors(ranked: Array, cull: float) -> Array:
     return ranked[: max(1, int(np.ceil(len(ranked) * (1.0 - cull))))]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def position(method: Any, count: Any, size: Any, key: Any, index: Any) -> Any:
     """A place in a pool of `count` sorted by fitness, best first.
 

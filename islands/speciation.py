@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from islands.config import SpeciationConfig
 from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import Array, Genomes, concatenate, take
+from islands.kernel import kernel
 from islands.rng import child, uniform
 
 CHANGE = 1.1
@@ -42,7 +42,7 @@ class Species:
         return len(self.number)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _assign(
     genomes: Any, rows: Any, known: Any, coefficients: Any, threshold: Any, pairs: Any, label: Any, found: Any
 ) -> Any:

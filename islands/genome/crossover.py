@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from islands.genome import population as columns
 from islands.genome.draft import BODY, CONNECTION, MUSCLE, NODE
 from islands.genome.population import Array
+from islands.kernel import kernel
 from islands.rng import bits, substream, uniform
 
 F = np.float32
@@ -32,7 +32,7 @@ def spreads_of(eta: float) -> Array:
     return np.asarray(np.where(u <= 0.5, 2 * u, 0.5 / (1 - u)) ** (1.0 / (eta + 1.0)), np.float32)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel
 def sbx(one: Any, two: Any, key: Any, index: Any, spreads: Any) -> Any:
     """One child value of simulated binary crossover; `spreads` from `spreads_of`.
 
@@ -48,7 +48,7 @@ def sbx(one: Any, two: Any, key: Any, index: Any, spreads: Any) -> Any:
     return HALF * ((F(1.0) + beta) * one + (F(1.0) - beta) * two)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def cross_body(d: Any, other: Any, p: Any, key: Any) -> Any:
     """Body nodes and muscles that both have: all body genes of a part from one parent or the other, evenly."""
     at, end = other.body_start[p], other.body_start[p + 1]
@@ -69,7 +69,7 @@ def cross_body(d: Any, other: Any, p: Any, key: Any) -> Any:
         d.shared[columns.MULTIPLIER] = other.shared[p, columns.MULTIPLIER]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def cross_network(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any) -> Any:
     """Biases and weights of matching genes evenly; a gene disabled in either parent is disabled in `disabled_rate`."""
     at, end = other.node_start[p], other.node_start[p + 1]
@@ -90,7 +90,7 @@ def cross_network(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any) -> A
                 d.conn_on[c] = 0 if uniform(key, 2 * c + 1) < F(disabled_rate) else 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def cross_fixed(d: Any, other: Any, p: Any, key: Any, spreads: Any) -> Any:
     """SBX on every weight of the fixed topologies that both have; the weights of matching parts pair up."""
     index = 0
@@ -115,7 +115,7 @@ def cross_fixed(d: Any, other: Any, p: Any, key: Any, spreads: Any) -> Any:
                 index += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def cross(d: Any, other: Any, p: Any, key: Any, layout: Any, disabled_rate: Any, spreads: Any) -> Any:
     """Mix genome `p` of `other` (the less fit parent) into the draft, a copy of the fitter."""
     cross_body(d, other, p, substream(key, 0))

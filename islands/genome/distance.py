@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.genome import population as columns
 from islands.genome.marking import depth
 from islands.genome.mutation import BODY_BOUNDS, MUSCLE_BOUNDS
 from islands.genome.population import Array, Genomes
+from islands.kernel import kernel
 
 F = np.float32
 SMALL = F(20.0)
@@ -34,7 +34,7 @@ class Coefficients(NamedTuple):
     weight: float
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def align(ids: Any, a0: Any, a1: Any, others: Any, b0: Any, b1: Any, pairs: Any) -> Any:
     """Merge two sorted runs of markings; returns (matching, disjoint, excess) and fills `pairs` with matching rows.
 
@@ -65,7 +65,7 @@ def align(ids: Any, a0: Any, a1: Any, others: Any, b0: Any, b1: Any, pairs: Any)
     return matching, disjoint, excess
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def row_difference(one: Any, i: Any, two: Any, j: Any, bounds: Any, own: Any) -> Any:
     """Mean absolute difference of two part rows: body genes over their ranges, plus weights' (columns from `own`)."""
     total = F(0.0)
@@ -81,7 +81,7 @@ def row_difference(one: Any, i: Any, two: Any, j: Any, bounds: Any, own: Any) ->
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def part_difference(one: Any, two: Any, pairs: Any, count: Any, bounds: Any) -> Any:
     """Sum of `row_difference` over the first `count` matching rows of a table of parts."""
     total = F(0.0)
@@ -90,7 +90,7 @@ def part_difference(one: Any, two: Any, pairs: Any, count: Any, bounds: Any) -> 
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any, limit: Any = np.inf) -> Any:
     """Compatibility distance (float32, >= 0) of genome `p` of `one` and genome `q` of `two`.
 

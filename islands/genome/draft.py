@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.genome.population import Array, Genomes, Layout
+from islands.kernel import kernel
 from islands.networks import find
 
 BODY, MUSCLE, NODE, CONNECTION = 0, 1, 2, 3
@@ -98,7 +98,7 @@ def trim(genomes: Genomes) -> Genomes:
     return Genomes(**kept)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def load(d: Any, genomes: Any, p: Any) -> Any:
     """Make the draft a copy of genome `p`."""
     b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
@@ -129,7 +129,7 @@ def load(d: Any, genomes: Any, p: Any) -> Any:
         d.shared[g] = genomes.shared[p, g]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def store(d: Any, genomes: Any, p: Any) -> Any:
     """Append the draft as genome `p`; genomes 0 to p - 1 are stored already and there is room."""
     b0, m0, n0, c0 = genomes.body_start[p], genomes.muscle_start[p], genomes.node_start[p], genomes.conn_start[p]
@@ -160,7 +160,7 @@ def store(d: Any, genomes: Any, p: Any) -> Any:
     genomes.conn_start[p + 1] = c0 + d.size[CONNECTION]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _place(ids: Any, size: Any, marking: Any) -> Any:
     """The row at which `marking` keeps `ids[:size]` sorted; -1 when it is there already."""
     at = size
@@ -169,7 +169,7 @@ def _place(ids: Any, size: Any, marking: Any) -> Any:
     return -1 if at < size and ids[at] == marking else at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def insert_body(d: Any, marking: Any) -> Any:
     """Make room for a body node; returns its row (genes are the caller's to write), or -1 when it exists."""
     at = _place(d.body_id, d.size[BODY], marking)
@@ -183,7 +183,7 @@ def insert_body(d: Any, marking: Any) -> Any:
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def insert_muscle(d: Any, marking: Any, one: Any, two: Any) -> Any:
     """Make room for a muscle between the body nodes `one` and `two`; returns its row, or -1 when it exists."""
     at = _place(d.muscle_id, d.size[MUSCLE], marking)
@@ -200,7 +200,7 @@ def insert_muscle(d: Any, marking: Any, one: Any, two: Any) -> Any:
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def insert_node(d: Any, marking: Any, bias: Any) -> Any:
     """Add a neuron; returns its row, or -1 when it exists."""
     at = _place(d.node_id, d.size[NODE], marking)
@@ -214,7 +214,7 @@ def insert_node(d: Any, marking: Any, bias: Any) -> Any:
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def insert_connection(d: Any, marking: Any, source: Any, target: Any, weight: Any) -> Any:
     """Add an enabled connection; returns its row, or -1 when it exists."""
     at = _place(d.conn_id, d.size[CONNECTION], marking)
@@ -234,7 +234,7 @@ def insert_connection(d: Any, marking: Any, source: Any, target: Any, weight: An
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_muscle_row(d: Any, row: Any) -> Any:
     """Take a muscle's row out; its neuron is the caller's business."""
     for i in range(row, d.size[MUSCLE] - 1):
@@ -244,7 +244,7 @@ def remove_muscle_row(d: Any, row: Any) -> Any:
     d.size[MUSCLE] -= 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_body_row(d: Any, row: Any) -> Any:
     """Take a body node's row out; its muscles are the caller's business."""
     for i in range(row, d.size[BODY] - 1):
@@ -253,7 +253,7 @@ def remove_body_row(d: Any, row: Any) -> Any:
     d.size[BODY] -= 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_node(d: Any, marking: Any) -> Any:
     """Take a neuron and every connection at it out, if it is there."""
     at = find(d.node_id, 0, d.size[NODE], marking)
@@ -266,7 +266,7 @@ def remove_node(d: Any, marking: Any) -> Any:
     remove_connections_at(d, marking)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_connections_at(d: Any, marking: Any) -> Any:
     """Take out every connection that starts or ends at `marking` (a neuron or an input)."""
     kept = 0

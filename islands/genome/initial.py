@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.genome import population as columns
 from islands.genome.draft import (
@@ -29,6 +28,7 @@ from islands.genome.draft import (
 )
 from islands.genome.marking import BODY_NODE, OUTPUT, connection_mark, mark, muscle_mark, output_mark
 from islands.genome.population import Genomes, Layout
+from islands.kernel import kernel
 from islands.networks import find, input_marks, input_slots
 from islands.rng import below, normal, substream, uniform
 
@@ -38,13 +38,13 @@ TWO_PI = F(2.0 * np.pi)
 _TRIES = 32
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def body_mass(size: Any) -> Any:
     """Mass (kg) of a body node of diameter `size` (m): max(0.5, 10 * volume)."""
     return max(F(0.5), F(10.0 * 4.0 / 3.0 * np.pi / 8.0) * size * size * size)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, genes: Any, ends: Any, pulls: Any) -> Any:
     """Draw one body from the stream `key`; returns (body nodes, muscles).
 
@@ -87,7 +87,7 @@ def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, gene
     return count, muscles
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def draw_muscle(key: Any, genes: Any, one: Any, two: Any, out: Any, attempt: Any) -> Any:
     """First-draw genes of a muscle between body nodes `one` and `two` into `out` [6].
 
@@ -106,7 +106,7 @@ def draw_muscle(key: Any, genes: Any, one: Any, two: Any, out: Any, attempt: Any
     out[columns.PHASE] = TWO_PI * uniform(key, 5)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def stable(genes: Any, count: Any, ends: Any, pulls: Any, muscles: Any) -> Any:
     """Whether semi-implicit Euler is stable for the body in every pose.
 
@@ -152,7 +152,7 @@ CONNECTIVITY = ("full", "sparse_inputs", "sparse_outputs", "none")
 """Names of the ways to connect a first network, in the order of their numbers."""
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def linked(key: Any, connectivity: Any, source: Any, target: Any) -> Any:
     """Whether an input and an output are joined in a first network drawn from `key`.
 
@@ -168,7 +168,7 @@ def linked(key: Any, connectivity: Any, source: Any, target: Any) -> Any:
     return False
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, first: Any, marks: Any) -> Any:
     """Give a new muscle its output: neuron and connections (neat), or weights in its own row (pure, hybrid).
 
@@ -195,7 +195,7 @@ def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, firs
             insert_connection(d, connection_mark(marks[i], output), marks[i], output, weight)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
     """Draw the shared genes: the frequency multiplier and, in the fixed topologies, the hidden layer's weights."""
     d.shared[columns.MULTIPLIER] = F(0.8) + F(0.4) * uniform(key, 0)
@@ -210,7 +210,7 @@ def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
             d.shared[columns.SHARED_GENES + layout.hidden * fixed + h] = F(0.0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
     """Make the draft a first-draw genome from the stream `key`."""
     d.size[:] = 0
@@ -247,7 +247,7 @@ def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
         connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, marks)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _draw_all(d: Any, key: Any, layout: Any, first: Any, marks: Any, out: Any) -> Any:
     for p in range(len(out.shared)):
         draw_genome(d, substream(key, p), layout, first, marks)

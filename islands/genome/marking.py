@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from islands.kernel import kernel, kernel_as
 from islands.rng import mix
 
 INPUT, OUTPUT, CONNECTION, SPLIT, BODY_NODE, MUSCLE, GROWN, CONSTANT, STRAIN, CONTACT, VELOCITY = (
@@ -31,7 +31,7 @@ _DEPTH_BITS = np.uint64(56)
 _DEEPEST = np.uint64(255)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel_as("uint64(uint64, uint64, uint64, uint64)")
 def mark(kind: Any, first: Any, second: Any, depth: Any) -> Any:
     """The marking of `kind` made from `first` and `second` (uint64 markings or numbers) at `depth` (uint64)."""
     word = mix(np.uint64(kind) * _GOLDEN + np.uint64(first))
@@ -39,31 +39,31 @@ def mark(kind: Any, first: Any, second: Any, depth: Any) -> Any:
     return (min(np.uint64(depth), _DEEPEST) << _DEPTH_BITS) | (word >> _EIGHT)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel
 def depth(marking: Any) -> Any:
     """The depth of a marking (uint64, 0 to 255)."""
     return np.uint64(marking) >> _DEPTH_BITS
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def connection_mark(source: Any, target: Any) -> Any:
     """The marking of the connection source -> target."""
     return mark(CONNECTION, source, target, max(depth(source), depth(target)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def muscle_mark(one: Any, other: Any) -> Any:
     """The marking of the muscle between two body nodes, in either order."""
     return mark(MUSCLE, min(one, other), max(one, other), max(depth(one), depth(other)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def output_mark(muscle: Any) -> Any:
     """The marking of the output neuron that drives a muscle: it belongs to the muscle, so its depth is 0."""
     return mark(OUTPUT, muscle, 0, 0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def is_output(node: Any) -> Any:
     """Whether a node's marking is an output's: hidden nodes were split into being and are deeper."""
     return depth(node) == np.uint64(0)

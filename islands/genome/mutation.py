@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.genome import population as columns
 from islands.genome.draft import (
@@ -41,6 +40,7 @@ from islands.genome.marking import (
     muscle_mark,
     output_mark,
 )
+from islands.kernel import kernel
 from islands.networks import find, input_marks
 from islands.rng import below, normal, substream, uniform
 
@@ -79,7 +79,7 @@ class Rates(NamedTuple):
     max_muscles: int
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel
 def changed_weight(weight: Any, key: Any, index: Any, rates: Any, scale: Any) -> Any:
     """`weight` after perturbation (rate `weight_rate`, step N(0, weight_scale)) or replacement (N(0, scale))."""
     dice = uniform(key, 2 * index)
@@ -91,7 +91,7 @@ def changed_weight(weight: Any, key: Any, index: Any, rates: Any, scale: Any) ->
     return weight + step * F(rates.weight_scale)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def change_weights(d: Any, key: Any, layout: Any, rates: Any, scale: Any) -> Any:
     """Perturb or replace connection weights and biases; `scale`: standard deviation of a replaced weight."""
     index = 0
@@ -116,7 +116,7 @@ def change_weights(d: Any, key: Any, layout: Any, rates: Any, scale: Any) -> Any
                 index += 1
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@kernel
 def changed_gene(value: Any, key: Any, index: Any, rates: Any, low: Any, high: Any) -> Any:
     """A bounded gene after a step of `body_scale` of its range (rate `body_rate`), clamped to its bounds."""
     if uniform(key, 2 * index) >= F(rates.body_rate):
@@ -125,7 +125,7 @@ def changed_gene(value: Any, key: Any, index: Any, rates: Any, low: Any, high: A
     return min(max(value, low), high)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def change_body(d: Any, key: Any, layout: Any, rates: Any) -> Any:
     """Change sizes, friction, positions and muscles' genes within their bounds; phases wrap."""
     index = 0
@@ -150,7 +150,7 @@ def change_body(d: Any, key: Any, layout: Any, rates: Any) -> Any:
         )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def add_node(d: Any, key: Any, rates: Any, limited: Any) -> Any:
     """Split a random enabled connection: in with weight 1, out with the old weight, the old one disabled.
 
@@ -180,7 +180,7 @@ def add_node(d: Any, key: Any, rates: Any, limited: Any) -> Any:
         return
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def reaches(d: Any, start: Any, goal: Any) -> Any:
     """Whether a path of connections, disabled ones included, leads from node `start` to node `goal`."""
     if start == goal:
@@ -205,7 +205,7 @@ def reaches(d: Any, start: Any, goal: Any) -> Any:
     return False
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def add_connection(d: Any, key: Any, layout: Any, scale: Any, marks: Any) -> Any:
     """Join a random pair (input or hidden neuron -> neuron) that is not joined and closes no cycle; up to 20 tries.
 
@@ -232,7 +232,7 @@ def add_connection(d: Any, key: Any, layout: Any, scale: Any, marks: Any) -> Any
         return
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def switch_connection(d: Any, key: Any, wanted: Any) -> Any:
     """Enable (`wanted` 1) or disable (0) a random connection that is in the other state, if there is one."""
     eligible = 0
@@ -249,7 +249,7 @@ def switch_connection(d: Any, key: Any, wanted: Any) -> Any:
             chosen -= 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def grow_muscle(d: Any, one: Any, two: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
     """Add a first-draw muscle, with its output, between body nodes given by marking; False when they are joined."""
     marking = muscle_mark(one, two)
@@ -266,7 +266,7 @@ def grow_muscle(d: Any, one: Any, two: Any, key: Any, layout: Any, first: Any, m
     return True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def add_muscle(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
     """Add a muscle between a random pair of body nodes that is not joined; up to 20 tries."""
     if d.size[MUSCLE] >= rates.max_muscles:
@@ -281,7 +281,7 @@ def add_muscle(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: A
             return
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_muscle(d: Any, row: Any) -> Any:
     """Take a muscle out, with its output, the output's connections and those from its own sensors."""
     marking = d.muscle_id[row]
@@ -290,7 +290,7 @@ def remove_muscle(d: Any, row: Any) -> Any:
     remove_connections_at(d, mark(STRAIN, marking, 0, 0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def add_body_node(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
     """Grow a body node near a random one, joined to it by a muscle; its marking derives from the one it grew from."""
     if d.size[BODY] >= rates.max_nodes:
@@ -315,7 +315,7 @@ def add_body_node(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited
     grow_muscle(d, parent, node, substream(key, 1000), layout, first, marks)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def remove_body_node(d: Any, key: Any, rates: Any) -> Any:
     """Take out a random body node with its muscles; the last muscle and the least number of nodes stay."""
     if d.size[BODY] <= rates.min_nodes:
@@ -336,7 +336,7 @@ def remove_body_node(d: Any, key: Any, rates: Any) -> Any:
     remove_connections_at(d, mark(CONTACT, marking, 0, 0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def mutate(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
     """All mutations of one offspring: structure first, then genes and weights."""
     dice = substream(key, 0)

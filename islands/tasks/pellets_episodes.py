@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from islands.kernel import kernel
 from islands.lanes import LANES
 from islands.tasks import pellets_physics as physics
 from islands.tasks.pellets_kernel import (
@@ -28,7 +28,7 @@ from islands.tasks.pellets_kernel import (
 from islands.tasks.pellets_physics import F, all_fine, move_nodes, pull_muscles
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def score(s: Any, lane: Any, eaten: Any, ticks: Any, penalty: Any) -> Any:
     """The fitness of a lane's creature as it stands (float32); the formula is `pellets.fitness`'s."""
     row = s.lane.reshape(-1, LANES)
@@ -42,7 +42,7 @@ def score(s: Any, lane: Any, eaten: Any, ticks: Any, penalty: Any) -> Any:
     return total if total > F(0.0) else F(0.0)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
     """Which limit a disqualified lane's body broke."""
     row = s.lane.reshape(-1, LANES)
@@ -57,7 +57,7 @@ def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
     return EXPLODED
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def run_episodes(
     genomes: Any, items: Any, keys: Any, layout: Any, task: Any, state: Any, brain: Any, room: Any, slots: Any,
     fitness: Any, reason: Any, eaten: Any, steps: Any, behaviour: Any,
@@ -79,7 +79,7 @@ def run_episodes(
     fresh = np.zeros(LANES, np.float32)
     row = s.lane.reshape(-1, LANES)
     upcoming = 0
-    used = (0, 0)
+    used = (np.int64(0), np.int64(0))
     while True:
         changed = False
         busy = 0
@@ -93,7 +93,7 @@ def run_episodes(
                 else:
                     load_neat(brain, genomes, p, lane, layout, room, slots)
                 item[lane], left[lane], number[lane], ticks[lane] = upcoming, task.steps, 0, 0
-                angle[lane] = drop_pellet(s, lane, keys[upcoming], 0, F(0.0))
+                angle[lane] = drop_pellet(s, lane, keys[upcoming], np.int64(0), F(0.0))
                 start[0, lane], start[1, lane] = row[physics.CENTRE_X, lane], row[physics.CENTRE_Z, lane]
                 counts[lane] = F(1.0) / F(max(1, genomes.muscle_start[p + 1] - genomes.muscle_start[p]))
                 fresh[lane] = F(1.0)
@@ -103,7 +103,7 @@ def run_episodes(
         if busy == 0:
             return
         if changed:
-            nodes, muscles = 0, 0
+            nodes, muscles = np.int64(0), np.int64(0)
             for lane in range(LANES):
                 if item[lane] >= 0:
                     p = items[item[lane]]
@@ -140,7 +140,7 @@ def run_episodes(
                 )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def end_lanes(
     s: Any, item: Any, left: Any, number: Any, ticks: Any, start: Any, nodes: Any, task: Any, out: Any
 ) -> Any:
@@ -166,7 +166,7 @@ def end_lanes(
         clear_lane(s, lane)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def clear_lane(s: Any, lane: Any) -> Any:
     """Leave an empty lane at rest, so that it cannot raise an alarm: no mass, no forces, nothing to eat."""
     for at in range(lane, len(s.mass), LANES):

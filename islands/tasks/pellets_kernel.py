@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from islands.genome import population as columns
+from islands.kernel import kernel
 from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
 from islands.networks import find, input_marks, output_slots, write_program
 from islands.rng import uniform
@@ -78,7 +78,7 @@ def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles:
     )
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def load_body(s: Any, genomes: Any, p: Any, lane: Any, task: Any, room: Any) -> Any:
     """Put the body of genome `p` at rest into a lane; `room` = (body nodes, muscles) that the state has rows for."""
     b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
@@ -141,7 +141,7 @@ def load_body(s: Any, genomes: Any, p: Any, lane: Any, task: Any, room: Any) -> 
     row[physics.ENERGY_GIVEN, lane], row[physics.REACH, lane] = given, REACH
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def drop_pellet(s: Any, lane: Any, key: Any, number: Any, angle: Any) -> Any:
     """Place pellet `number` of the episode `key` for a lane's creature; returns its angle (rad).
 
@@ -161,7 +161,7 @@ def drop_pellet(s: Any, lane: Any, key: Any, number: Any, angle: Any) -> Any:
     return angle
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
     """Put the fixed-topology network of genome `p` into a lane."""
     width = layout.hidden
@@ -203,7 +203,7 @@ def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: A
             brain.outer[(j * (width + 1) + h) * LANES + lane] = weight
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
     """Put the program of genome `p` into a lane."""
     bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
@@ -221,7 +221,7 @@ def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: An
     output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def sense(s: Any, brain: Any, layout: Any, task: Any, used: Any, room: Any) -> Any:
     """Write the inputs of all lanes; `used` = (body nodes, muscles) of the block."""
     one = fill(F(1.0))
@@ -270,7 +270,7 @@ def sense(s: Any, brain: Any, layout: Any, task: Any, used: Any, room: Any) -> A
             vstore(value, (slot + n) * LANES, vload(s.touching, n * LANES))
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> Any:
     """Outputs of the fixed-topology networks into `drive` (before the dead zone)."""
     width = layout.hidden
@@ -296,7 +296,7 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
         vstore(brain.drive, j * LANES, tanh_of(total))
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def think_neat(brain: Any, slots: Any, used: Any) -> Any:
     """Outputs of the NEAT networks into `drive`: the k-th neurons of all lanes together."""
     most = 0
@@ -316,7 +316,7 @@ def think_neat(brain: Any, slots: Any, used: Any) -> Any:
             brain.drive[j * LANES + lane] = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def act(s: Any, brain: Any, muscles: Any, counts: Any, task: Any, first_tick: Any) -> Any:
     """Dead zone, effort and smoothing of all lanes' outputs; counts [row]: 1 / muscles of each lane."""
     zero = fill(F(0.0))

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from islands.kernel import kernel
 from islands.lanes import LANES, any_lane, fill, fma, select, vabs, vfloor, vload, vmax, vmin, vsqrt, vstore
 
 F = np.float32
@@ -77,7 +77,7 @@ def make_lanes(nodes: int, muscles: int) -> Lanes:
     return Lanes._make([*per_node, signs, *per_muscle, np.zeros(LANE_ROWS * LANES, np.float32)])
 
 
-@njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def sine_of_turns(turns: Any) -> Any:
     """sin(2 pi turns) of sixteen lanes: reduced to a quarter turn, then a polynomial; error below 2e-7."""
     r = turns - vfloor(turns + fill(F(0.5)))
@@ -92,7 +92,7 @@ def sine_of_turns(turns: Any) -> Any:
     return p * r
 
 
-@njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def tanh_of(value: Any) -> Any:
     """tanh of sixteen lanes: the rational approximation of degree 13/6 that Eigen uses, error below 3e-7."""
     x = vmax(vmin(value, fill(F(7.90531110763549805))), fill(F(-7.90531110763549805)))
@@ -109,7 +109,7 @@ def tanh_of(value: Any) -> Any:
     return p * x / d
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> Any:
     """Move every muscle's target and set the forces g; adds the work of the moving targets to ENERGY_GIVEN.
 
@@ -159,7 +159,7 @@ def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> 
     vstore(s.lane, ENERGY_GIVEN * LANES, given)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def move_nodes(s: Any, nodes: Any, stride: Any, muscles: Any) -> Any:
     """Sum forces, integrate, meet the ground; then centre of mass, path, gap to the pellet and the energy check.
 
@@ -250,7 +250,7 @@ def move_nodes(s: Any, nodes: Any, stride: Any, muscles: Any) -> Any:
     return fine
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def all_fine(fine: Any) -> Any:
     """Whether the mask holds in every lane."""
     one = fill(F(1.0))
