@@ -1,12 +1,12 @@
 # Needs python3 >= 3.11 with venv, and make; everything else goes into .venv, with the pip settings of whoever runs it.
-# A machine without a GPU saves 2 GB with: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make run
+# A machine without a GPU saves 2 GB when pip is pointed at PyTorch's CPU builds (PIP_EXTRA_INDEX_URL) beforehand.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
-RUN := evolab launch -c neat_baseline --islands auto -p 500 -g 1500
+RUN := evolab launch -c neat_baseline -p 500 -g 1500
 
 .PHONY: help run test check soak
 .DELETE_ON_ERROR:

@@ -111,7 +111,7 @@ class SelectionConfig:
 
     method: Literal["speciation", "tournament", "rank", "truncation"] = "speciation"
     tournament_size: int = _number(3, 1, 1000)
-    cull: float = _number(0.5, 0.0, 0.99)
+    cull: float = _number(0.8, 0.0, 0.99)
     elites: int = _number(2, 0, 100000)
 
 

@@ -48,7 +48,7 @@ Score = Callable[[Genomes], Array]
 
 def agreement(config: Config, layout: Layout) -> dict[str, Any]:
     """What islands must share to exchange genomes: the task and what a genome's arrays mean."""
-    return {"task": config.task.name, "mode": config.mode, **{k: int(v) for k, v in layout._asdict().items()}}
+    return {**{k: int(v) for k, v in layout._asdict().items()}, "task": config.task.name, "mode": config.mode}
 
 
 def largest_publication(config: Config, layout: Layout) -> int:
@@ -141,10 +141,9 @@ class Migrator:
         policy = self.config.migration
         self.pool = Pool.open(directory, agreement(self.config, self.layout), pool_id)
         epoch = max(epoch, self.pool.next_epoch(self.name))
-        self.outbox = Outbox(self.pool, self.name, epoch, policy.keep, policy.lock_timeout)
-        self.reader = Reader(
-            self.pool, self.name, largest_publication(self.config, self.layout), policy.lock_timeout, self._check
-        )
+        largest = largest_publication(self.config, self.layout)
+        self.outbox = Outbox(self.pool, self.name, epoch, policy.keep, policy.lock_timeout, largest)
+        self.reader = Reader(self.pool, self.name, largest, policy.lock_timeout, self._check)
 
     def recall(self, generation: int) -> None:
         """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten."""
@@ -154,7 +153,7 @@ class Migrator:
         if len(kept) < len(current):
             replace_atomically(self.log, b"".join(_line(line) for line in kept))
         for line in (*old, *kept):
-            if self.reader and line.get("source") and line.get("sequence"):
+            if self.reader and line.get("source") and line.get("sequence") and line.get("digest"):
                 last = self.reader.cursors.get(line["source"], 0)
                 self.reader.cursors[line["source"]] = max(last, line["sequence"])
         self.logged = {g: [] for g in sorted(complete) if g >= generation}
