@@ -21,6 +21,7 @@ from islands.rng import bits, substream, uniform
 F = np.float32
 HALF = F(0.5)
 CELLS = 4096
+FARTHEST = F(1e6)
 
 
 def spreads_of(eta: float) -> Array:
@@ -37,15 +38,16 @@ def sbx(one: Any, two: Any, key: Any, index: Any, spreads: Any) -> Any:
     """One child value of simulated binary crossover; `spreads` from `spreads_of`.
 
     With probability 1/2, as in Deb's program, the value is inherited unchanged; otherwise the child is
-    ((1 + beta) one + (1 - beta) two) / 2, the parents in random order.
+    ((1 + beta) one + (1 - beta) two) / 2, the parents in random order. A wide distribution widens a population without
+    end; a child farther than `FARTHEST` from 0, where no network tells the difference, inherits the value.
     """
     word = bits(key, index)
     if word & np.uint64(1):
         return one
     beta = spreads[np.int64(word >> np.uint64(52))]
-    if word & np.uint64(2):
-        one, two = two, one
-    return HALF * ((F(1.0) + beta) * one + (F(1.0) - beta) * two)
+    mine, theirs = (two, one) if word & np.uint64(2) else (one, two)
+    value = HALF * ((F(1.0) + beta) * mine + (F(1.0) - beta) * theirs)
+    return value if abs(value) <= FARTHEST else one
 
 
 @kernel
