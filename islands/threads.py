@@ -36,6 +36,19 @@ def torch_module() -> Any:
     return torch
 
 
+def device_of(name: str) -> Any:
+    """The torch device called `name` ("cpu", "cuda"); a ConfigError where this machine or this PyTorch has none."""
+    torch = torch_module()
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            "device",
+            expected="cpu, or a GPU that this PyTorch can use",
+            got=f"{name} with PyTorch {torch.__version__}, which finds no GPU",
+            do="run with --device cpu, or install a CUDA build of PyTorch on a machine with a GPU",
+        )
+    return torch.device(name)
+
+
 def measure() -> dict[str, Any]:
     """This process's threads: `os` as the kernel counts them, `pools` the size of each library's pool."""
     import numba

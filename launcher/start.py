@@ -13,6 +13,7 @@ from islands.config import Config
 from islands.errors import ConfigError
 from islands.files import make_folder
 from islands.rundir import RunDir, check_name
+from islands.threads import device_of
 from launcher import cores, presets
 from launcher import run as runs
 from launcher.drive import Outcome, Settings, complaint, drive
@@ -40,7 +41,10 @@ class Request:
     def config(self, *more: str) -> Config:
         """The configuration, with `more` overrides on top."""
         seed = () if self.seed is None else (f"seed={self.seed}",)
-        return presets.resolve(self.name, [*self.overrides, *seed, *more])
+        config = presets.resolve(self.name, [*self.overrides, *seed, *more])
+        if config.device != "cpu":
+            device_of(config.device)
+        return config
 
 
 def overrides(options: Mapping[str, object], assignments: Sequence[str] = ()) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from islands.errors import ConfigError
 from islands.genome.population import HYBRID, Array, Genomes, Layout
 from islands.networks_torch import (
     FixedNetworks,
@@ -40,7 +39,7 @@ from islands.tasks.pellets_torch_physics import (
     move_nodes,
     pull_muscles,
 )
-from islands.threads import torch_module
+from islands.threads import device_of, torch_module
 
 if TYPE_CHECKING:
     import torch
@@ -252,18 +251,6 @@ def results(body: Body, state: State, penalty: float) -> Tensor:
     walked = torch.where(state.reason[:, None] > 0, torch.zeros_like(walked), walked)
     columns = [fitness(body, state, penalty), state.reason, state.step, *walked.unbind(dim=1), mean_effort(state)]
     return torch.stack([column.double() for column in columns], dim=1)
-
-
-def device_of(name: str) -> Any:
-    """The torch device called `name`."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(
-            "device",
-            expected="cpu, or a GPU that this PyTorch can use",
-            got=f"{name} with PyTorch {torch.__version__}, which finds no GPU",
-            do="run with --device cpu, or install a CUDA build of PyTorch on a machine with a GPU",
-        )
-    return torch.device(name)
 
 
 def play(
