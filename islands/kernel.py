@@ -2,14 +2,16 @@
 
 Numba notices a change in a function's own file only, not in the functions it
 calls. So the cache lies in a folder named after the content of every source
-file of the package: other sources, other folder, and a kernel never runs code
-that is no longer there. The processor and Numba's version are Numba's own keys.
+file that compiled code can depend on: other sources, other folder, and a kernel
+never runs code that is no longer there. The processor and Numba's version are
+Numba's own keys.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +22,36 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
+_DEFINES = re.compile(rb"^from islands\.(?:kernel import .*\bkernel|lanes import)", re.MULTILINE)
+_IMPORTS = re.compile(rb"^from (islands[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
-def _sources() -> str:
+def sources() -> dict[str, bytes]:
+    """The modules that compiled code can depend on, by name: those that define kernels and all that these import."""
+    home = Path(__file__).parent
+    texts = {_module(path.relative_to(home.parent)): path.read_bytes() for path in home.rglob("*.py")}
+    waiting = [name for name, text in texts.items() if _DEFINES.search(text)]
+    found: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        if name in texts and name not in found:
+            found[name] = texts[name]
+            for package, names in _IMPORTS.findall(texts[name]):
+                waiting += [
+                    package.decode(),
+                    *(f"{package.decode()}.{each}" for each in re.findall(r"\w+", names.decode())),
+                ]
+    return dict(sorted(found.items()))
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _version() -> str:
     state = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        state.update(path.name.encode() + path.read_bytes())
+    for name, text in sources().items():
+        state.update(name.encode() + text)
     return state.hexdigest()[:16]
 
 
@@ -34,7 +60,7 @@ def _folder() -> Path | None:
     chosen = os.environ.get("EVOLAB_KERNEL_CACHE") or os.environ.get("NUMBA_CACHE_DIR")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     root = Path(chosen) if chosen else Path(cache).expanduser() / "evolab" / "kernels"
-    folder = root / _sources()
+    folder = root / _version()
     try:
         if not folder.exists():
             folder.mkdir(parents=True)

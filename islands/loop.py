@@ -25,7 +25,7 @@ from islands.migration import Migrator
 from islands.record import Recorder, summarise
 from islands.reproduction import Breeding, Offspring, reproduce
 from islands.rng import Purpose, stream
-from islands.rollout import Scores, Worth, evaluate, worth_of
+from islands.rollout import Scores, Worth, evaluate, spread_of, worth_of
 from islands.rundir import IslandDir
 from islands.selection import ranking
 from islands.speciation import found_species, note_progress, speciate
@@ -145,6 +145,7 @@ class Evolution:
         line = {
             "generation": generation,
             **summarise(population, species),
+            **spread_of(scores.behaviour),
             "disqualified": scores.disqualified,
             "limited": offspring.limited,
             "mutation_boost": self.boost(old) if old else 1.0,
@@ -227,28 +228,33 @@ class Evolution:
         if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
             sent = island.migrator.publish(state.generation, state.population)
             state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})
-        row, worth = champion_of(self.task, state.population, self.config, island.key(state.generation))
+        row, validation, worth = champion_of(self.task, state.population, self.config, island.key(state.generation))
         blob = encode(state.population.genomes, row)
         replace_atomically(island.place.champion, blob)
         champion = {
             "mean": worth.mean,
             "ci95": [worth.low, worth.high],
             "episodes": worth.episodes,
+            "validation": validation,
             "digest": hashlib.sha256(blob).hexdigest(),
         }
         island.recorder.result(state, champion, island.stopped, island.seed)
         island.recorder.beat("done", state, force=True)
 
 
-def champion_of(task: Task, population: Population, config: Config, key: tuple[int, int, int]) -> tuple[int, Worth]:
-    """The champion's row and its worth.
+def champion_of(
+    task: Task, population: Population, config: Config, key: tuple[int, int, int]
+) -> tuple[int, float, Worth]:
+    """The champion's row, its mean over the validation episodes, and its worth.
 
     A score of one episode flatters the luckiest: the best few by score meet fresh validation episodes first, and the
-    winner is then judged on `evaluation.held_out` episodes that played no part in choosing it.
+    winner is then judged on `evaluation.held_out` episodes that played no part in choosing it. Whoever chooses between
+    champions of several islands does it by the validation mean, so that the held-out one stays unbiased.
     """
     ranked = ranking(population.fitness)[: min(SHORTLIST, population.genomes.count)]
     shortlist = take(population.genomes, ranked)
     trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), VALIDATION_EPISODES)[0].fitness
     row = int(ranked[int(np.nanargmax(trial))])
     held_out = stream(*key, Purpose.HELD_OUT)
-    return row, worth_of(task, population.genomes, row, held_out, config.evaluation.held_out)
+    worth = worth_of(task, population.genomes, row, held_out, config.evaluation.held_out)
+    return row, float(np.nanmax(trial)), worth

@@ -125,6 +125,7 @@ class Recorder:
                 "generations": state.generation + 1,
                 "best_fitness": state.best,
                 "champion": champion,
+                **{name: state.record[name] for name in ("diversity", "behaviour_mean", "behaviour_variance")},
                 "digest": state.population.digest(),
                 "seconds": state.seconds,
                 "cpu_seconds": state.cpu_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -27,6 +28,23 @@ class Scores:
     def failed(self) -> int:
         """Genomes whose evaluation failed."""
         return int(np.isnan(self.fitness).sum())
+
+
+def spread_of(behaviour: Array) -> dict[str, Any]:
+    """How much a population's behaviours (float32 [P, D]) differ: what creatures do, not how their genomes look.
+
+    `diversity` is the root mean square distance between two genomes' descriptors, sqrt(2 x sum of variances), in the
+    descriptors' units. Means and variances (D each) let several populations be taken together exactly. Cost O(P D).
+    """
+    known = behaviour[np.isfinite(behaviour).all(axis=1)].astype(np.float64)
+    if not len(known):
+        return {"diversity": math.nan, "behaviour_mean": [], "behaviour_variance": []}
+    variance = known.var(axis=0)
+    return {
+        "diversity": math.sqrt(2.0 * float(variance.sum())),
+        "behaviour_mean": known.mean(axis=0).tolist(),
+        "behaviour_variance": variance.tolist(),
+    }
 
 
 def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int) -> list[Scores]:

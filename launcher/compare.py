@@ -19,6 +19,7 @@ from islands import files
 from islands.errors import ConfigError
 from islands.rundir import RunDir
 from launcher.run import exists, find
+from launcher.summary import best_champion
 
 LEVEL = 0.05
 """Differences with a corrected p-value below this are more than noise."""
@@ -104,7 +105,7 @@ def sample_of(name: str, run: RunDir) -> Sample:
     values = tuple(float(result["champion"]["mean"]) for result in results)
     if len(values) > 1 and plan.get("migration_dir") is None:
         return Sample(name, str(run.path), statistics.mean(values), statistics.stdev(values), len(values), values, best)
-    champion = max((result["champion"] for result in results), key=lambda champion: float(champion["mean"]))
+    champion = best_champion(results) or {}
     episodes = int(champion["episodes"])
     low, high = champion["ci95"]
     deviation = (high - low) / 2 * math.sqrt(episodes) / _quantile(episodes) if episodes > 1 else 0.0
