@@ -36,6 +36,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 def one_compiles_for_all(config: Config, task: Task) -> None:
     """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is."""
+    from islands.genome.distance import Coefficients, distance, scratch
     from islands.genome.initial import draw_genomes
     from islands.loop import breeding_of
     from islands.reproduction import reproduce
@@ -50,4 +51,5 @@ def one_compiles_for_all(config: Config, task: Task) -> None:
         species = note_progress(found_species(genomes, small.speciation, 0), fitness, 0)
         species = speciate(genomes, species, small.speciation, 0)
         reproduce(genomes, fitness, note_progress(species, fitness, 0), breeding, 1.0, (1, 0, 0))
+        distance(genomes, 0, genomes, 0, Coefficients(1.0, 1.0, 1.0), scratch(genomes))  # as migration asks for it
         task.warm_up(genomes)

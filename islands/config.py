@@ -82,7 +82,8 @@ class MutationConfig:
 
 @dataclass(frozen=True)
 class CrossoverConfig:
-    """`rate`: share of offspring with two parents. `eta`: SBX distribution index (pure, hybrid)."""
+    """`rate`: share of offspring with two parents, wherever a second one may breed. `interspecies`: share of partners
+    drawn from all species. `eta`: SBX distribution index (pure, hybrid)."""
 
     enabled: bool = True
     rate: float = _rate(0.75)

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,7 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
+_IS_VERSION = re.compile(r"[0-9a-f]{16}")
 _DEFINES = re.compile(rb"^from islands\.(?:kernel import .*\bkernel|lanes import)", re.MULTILINE)
 _IMPORTS = re.compile(rb"^from (islands[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
@@ -62,15 +64,22 @@ def _folder() -> Path | None:
     root = Path(chosen) if chosen else Path(cache).expanduser() / "evolab" / "kernels"
     folder = root / _version()
     try:
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            others = sorted(root.iterdir(), key=lambda path: path.stat().st_mtime)
-            for old in others[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+        new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)  # another process may have come between
         os.utime(folder)
     except OSError:
         return None
+    if new:
+        _forget_old_versions(root)
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _forget_old_versions(root: Path) -> None:
+    """Remove all but the `KEPT` versions used last; what else lies in `root` is somebody else's."""
+    with suppress(OSError):  # another process may be doing the same
+        versions = [path for path in root.iterdir() if _IS_VERSION.fullmatch(path.name)]
+        for old in sorted(versions, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 FOLDER = _folder()

@@ -83,8 +83,10 @@ def shares(species: Species, fitness: Array, total: int, least: int) -> Array:
     """Offspring of each species (int64 [S], sum `total`): in proportion to mean fitness, at least `least` each.
 
     Fitness sharing: a member's fitness counts divided by its species' size, so a species' share is its mean. Fitness is
-    shifted so that the worst counts 0. When `least` for all exceeds `total`, the best species are served first.
+    shifted so that the worst counts 0. When `least` for all exceeds `total`, the best species are served first. A
+    species of which every evaluation failed has no offspring.
     """
+    breeds = _breeding(species, fitness)
     value = np.where(np.isfinite(fitness), fitness, np.nan).astype(np.float64)
     value = np.nan_to_num(value - np.nanmin(value), nan=0.0)
     members = np.bincount(species.label[species.label >= 0], minlength=species.count)
@@ -92,20 +94,26 @@ def shares(species: Species, fitness: Array, total: int, least: int) -> Array:
     mean = sums / np.maximum(members, 1)
     order = np.argsort(-mean, kind="stable")
     counts = np.zeros(species.count, np.int64)
-    for row in order:
+    for row in order[breeds[order]]:
         counts[row] = min(least, total - counts.sum())
     rest = total - int(counts.sum())
-    weight = mean / mean.sum() if mean.sum() > 0 else np.full(species.count, 1.0 / species.count)
+    weight = mean / mean.sum() if mean.sum() > 0 else breeds / breeds.sum()
     exact = weight * rest
     counts += exact.astype(np.int64)
-    behind = np.argsort(-(exact - exact.astype(np.int64)), kind="stable")
+    behind = np.argsort(np.where(breeds, exact.astype(np.int64) - exact, 1.0), kind="stable")
     counts[behind[: total - int(counts.sum())]] += 1
     return counts
 
 
+def _breeding(species: Species, fitness: Array) -> Array:
+    """Which species have a member whose evaluation succeeded (bool [S])."""
+    succeeded = species.label[np.isfinite(fitness) & (species.label >= 0)]
+    return np.bincount(succeeded, minlength=species.count) > 0
+
+
 def without_stagnant(species: Species, fitness: Array, limit: int, generation: int) -> Species:
-    """Only the species that improved within `limit` generations; the two best always stay."""
-    best_two = np.argsort(-species.best, kind="stable")[:2]
+    """Only the species that improved within `limit` generations; the two best that can breed always stay."""
+    best_two = np.argsort(np.where(_breeding(species, fitness), -species.best, np.inf), kind="stable")[:2]
     alive = generation - species.improved < limit
     alive[best_two] = True
     return species if alive.all() else restrict(species, np.flatnonzero(alive))
@@ -176,13 +184,13 @@ def _draw_parents(
         low, count = start[owner[slot]], start[owner[slot] + 1] - start[owner[slot]]
         first[slot] = flat[low + position(method, count, size, own, 0)]
         if uniform(own, 1) < rate:
+            drawn = method
             if len(start) > 2 and uniform(own, 2) < abroad:
-                low, count = 0, len(flat)
-                second[slot] = flat[position(0, count, size, own, 3)]
-            else:
-                second[slot] = flat[low + position(method, count, size, own, 3)]
-            if second[slot] == first[slot]:
-                second[slot] = -1
+                low, count, drawn = 0, len(flat), 0
+            place = position(drawn, count, size, own, 3)
+            if flat[low + place] == first[slot]:  # nobody mates with itself: the next in the ranking, if there is one
+                place += 1 if place + 1 < count else -1
+            second[slot] = flat[low + place] if place >= 0 else -1
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,16 @@ def ranking(fitness: Array) -> Array:
 
 def survivors(ranked: Array, cull: float) -> Array:
     """The rows of `ranked` that may breed: all but the worst share `cull`, at least one."""
-    return ranked[: max(1, int(np.ceil(len(ranked) * (1.0 - cull))))]
+    culled = math.floor(len(ranked) * cull + 1e-9)  # a share such as 0.7 is a little less in binary
+    return ranked[: max(1, len(ranked) - culled)]
 
 
 @kernel
 def position(method: Any, count: Any, size: Any, key: Any, index: Any) -> Any:
     """A place in a pool of `count` sorted by fitness, best first.
 
-    UNIFORM: any; TOURNAMENT: the best of `size` drawn; RANK: linear ranking, probability proportional to count - place.
+    UNIFORM: any; TOURNAMENT: the best of `size` drawn; RANK: linear ranking, probability proportional to
+    count - place - 1/2.
     """
     if method == TOURNAMENT:
         best = count

@@ -155,7 +155,7 @@ def restrict(species: Species, kept: Array) -> Species:
     place[kept] = np.arange(len(kept))
     return replace(
         species,
-        label=place[species.label],
+        label=np.where(species.label >= 0, place[species.label], -1),
         number=species.number[kept],
         born=species.born[kept],
         best=species.best[kept],

@@ -184,25 +184,25 @@ def _decode_one(blob: bytes, layout: Layout) -> Genomes:
     try:
         tensors = load_tensors(blob)
         genomes = Genomes(**tensors)
-    except (SafetensorError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"unreadable: {error}") from error
-    reason = flaw(genomes, layout)
+    reason = flaw(genomes, layout) or ("" if genomes.count == 1 else f"shape: {genomes.count} genomes")
     if reason:
         raise ValueError(reason)
     return genomes
 
 
 def flaw(genomes: Genomes, layout: Layout) -> str:
-    """Why `genomes` (P >= 1) are not well-formed for `layout`; empty when they are."""
+    """Why `genomes` are not well-formed for `layout`; empty when they are."""
     body, muscle, shared = layout.columns
     kinds = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8}
     for name, array in genomes._asdict().items():
         if array.dtype != kinds.get(name.split("_")[-1], np.float32):
             return f"shape: {name} is {array.dtype}"
-    count = genomes.count
     widths = {"body_gene": (body,), "muscle_gene": (muscle,), "muscle_ends": (2,), "conn_ends": (2,)}
-    if genomes.shared.shape != (count, shared):
+    if genomes.shared.shape[1:] != (shared,):
         return f"shape: shared is {genomes.shared.shape}"
+    count = genomes.count
     for start_name, names in _TABLES.items():
         start = getattr(genomes, start_name)
         if start.shape != (count + 1,) or start[0] != 0 or np.any(np.diff(start) < 0):
@@ -213,10 +213,10 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
     for name in ("body_gene", "muscle_gene", "node_bias", "conn_weight", "shared"):
         if not np.isfinite(getattr(genomes, name)).all():
             return f"not-finite: {name}"
-    return _broken_reference(genomes)
+    return _broken_reference(genomes, layout)
 
 
-def _broken_reference(genomes: Genomes) -> str:
+def _broken_reference(genomes: Genomes, layout: Layout) -> str:
     """Why some row refers to a part that is not there, or a table is not sorted; empty when all is well."""
     for p in range(genomes.count):
         tables = {
@@ -229,8 +229,10 @@ def _broken_reference(genomes: Genomes) -> str:
             if np.any(ids[1:] <= ids[:-1]):
                 return f"shape: {name} rows are not sorted by marking"
         ends = genomes.muscle_ends[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-        if len(tables["body"]) and not np.isin(ends, tables["body"]).all():
+        if layout.body and not np.isin(ends, tables["body"]).all():
             return "shape: a muscle without its body node"
+        if layout.body and (len(tables["body"]) < 2 or not len(ends)):
+            return "shape: a body without muscles"
         targets = genomes.conn_ends[genomes.conn_start[p] : genomes.conn_start[p + 1], 1]
         if not np.isin(targets, tables["node"]).all():
             return "shape: a connection without its target"
