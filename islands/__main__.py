@@ -107,8 +107,12 @@ def island_of(
 
     place, name, seed = run.island(entry["name"]), str(entry["name"]), int(entry["seed"])
     owner = {"run": plan["run_id"], "island": name, "seed": seed}
+    for folder in (place.path, place.checkpoints):
+        files.remove_temporaries(folder)
     recorder = Recorder(place, int(entry["index"]), config.generations, found)
     state = checkpoint.read_newest(place.checkpoints, owner, say)
+    if state is not None:
+        checkpoint.set_aside_damaged(place.checkpoints, state)
     recorder.rewind(state)
     migrator = None
     if plan["migration_dir"] and config.migration.every and config.migration.migrants:

@@ -1,7 +1,7 @@
 """A population's state on disk, and back.
 
-One safetensors file a generation, replaced atomically, with a SHA-256 of all its
-arrays in the header. What lies there is the state after evaluation, sorting into
+One safetensors file a generation, replaced atomically, with a SHA-256 of all that
+it says in the header. What lies there is the state after evaluation, sorting into
 species and recording: everything that the rest of the run follows from. There
 is no generator state, because draws are keyed by generation.
 """
@@ -52,11 +52,11 @@ def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
     plain = {
         "format": FORMAT,
         "owner": owner,
-        "sha256": _digest(arrays),
         "threshold": state.species.threshold,
         "following": state.species.following,
         **{name: getattr(state, name) for name in _PLAIN},
     }
+    plain["sha256"] = _digest(arrays, plain)
     with told_in_one_line(folder, "write a checkpoint to"):
         replace_atomically(folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)}))
         for path in _newest_first(folder)[keep:]:
@@ -83,6 +83,14 @@ def read_newest(folder: Path, owner: dict[str, Any], tell: Callable[[str], None]
     return None
 
 
+def set_aside_damaged(folder: Path, good: State) -> None:
+    """Rename what is newer than the newest `good` state, so that it does not count as one of those that are kept."""
+    with told_in_one_line(folder, "tidy"):
+        for path in _newest_first(folder):
+            if int(path.stem) > good.generation:
+                path.replace(path.with_suffix(".damaged"))
+
+
 def read(path: Path, owner: dict[str, Any]) -> State:
     """The state in one checkpoint; ValueError says what is wrong with it, ConfigError that it is somebody else's."""
     with told_in_one_line(path, "read"):
@@ -93,7 +101,7 @@ def read(path: Path, owner: dict[str, Any]) -> State:
         raise ValueError(f"unreadable: {error}") from error
     if plain.get("format") != FORMAT:
         raise ValueError(f"format {plain.get('format')!r}, this version reads {FORMAT}")
-    if plain["sha256"] != _digest(arrays):
+    if plain.pop("sha256", None) != _digest(arrays, plain):
         raise ValueError("its content does not have the digest it states")
     if plain["owner"] != owner:
         raise ConfigError(f"checkpoint {path}", expected=f"one of {owner}", got=f"{plain['owner']}")
@@ -125,8 +133,8 @@ def _arrays(state: State) -> dict[str, Array]:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _digest(arrays: dict[str, Array]) -> str:
-    state = hashlib.sha256()
+def _digest(arrays: dict[str, Array], plain: dict[str, Any]) -> str:
+    state = hashlib.sha256(json.dumps(plain).encode())
     for name in sorted(arrays):
         state.update(f"{name} {arrays[name].shape}".encode())
         state.update(np.ascontiguousarray(arrays[name]).data)
@@ -134,12 +142,15 @@ def _digest(arrays: dict[str, Array]) -> str:
 
 
 def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     arrays = {
         name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
         for name, entry in deserialize(data)
     }
-    return arrays, json.loads(header["__metadata__"]["state"])
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    plain = json.loads(header["__metadata__"]["state"])
+    if not isinstance(plain, dict):
+        raise ValueError("no state in its header")
+    return arrays, plain
 
 
 def _group(arrays: dict[str, Array], name: str, kind: type[Genomes]) -> Genomes:

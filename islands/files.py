@@ -88,6 +88,23 @@ def append_durably(path: Path | str, line: str) -> None:
     _append(Path(path), [line], durable=True)
 
 
+def cut_torn_tail(path: Path | str) -> bytes:
+    """Cut an unterminated last line off `path`, kept in a file beside it (`.torn`); returns what was cut."""
+    path = Path(path)
+    with told_in_one_line(path, "mend"):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            before = os.fstat(fd).st_size
+            torn = os.pread(fd, before, _end_of_whole_lines(fd, before))
+            if torn:
+                replace_atomically(path.with_name(path.name + ".torn"), torn)
+                _cut_torn_tail(fd)
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    return torn
+
+
 class JsonLines:
     """A file of JSON records, one a line, with one writer. `durable`: wait for the disk after every append."""
 
@@ -238,18 +255,26 @@ def _append(path: Path, lines: list[str], durable: bool) -> None:
 def _cut_torn_tail(fd: int) -> int:
     """Cut an unterminated last line; the size of what stays."""
     info = os.fstat(fd)
-    if not stat.S_ISREG(info.st_mode) or info.st_size == 0 or os.pread(fd, 1, info.st_size - 1) == b"\n":
+    if not stat.S_ISREG(info.st_mode):
         return info.st_size
-    end = info.st_size
+    end = _end_of_whole_lines(fd, info.st_size)
+    if end < info.st_size:
+        os.ftruncate(fd, end)
+    return end
+
+
+def _end_of_whole_lines(fd: int, size: int) -> int:
+    """Where the last whole line of a file of `size` bytes ends."""
+    if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
+        return size
+    end = size
     while end > 0:
         start = max(0, end - _BLOCK)
         found = os.pread(fd, end - start, start).rfind(b"\n")
         if found >= 0:
-            end = start + found + 1
-            break
+            return start + found + 1
         end = start
-    os.ftruncate(fd, end)
-    return end
+    return 0
 
 
 def _last_lines(fd: int, n: int) -> list[bytes]:

@@ -49,7 +49,7 @@ def from_dict(data: object, where: str = "") -> Config:
 
     `where` (a file, an option) opens every error's line.
     """
-    with _located(where):
+    with located(where):
         config: Config = _section(Config, data, "")
         _check_together(config)
     return config
@@ -57,9 +57,13 @@ def from_dict(data: object, where: str = "") -> Config:
 
 def load(path: Path | str) -> Config:
     """The configuration in the YAML file `path`."""
-    text = _read(Path(path))
-    with _located(str(path)):
-        return from_dict(strict_yaml.parse(text))
+    with located(str(path)):
+        return from_dict(read_yaml(path))
+
+
+def read_yaml(path: Path | str) -> Any:
+    """The plain value in the YAML file `path`, read without YAML's traps; a ConfigError where that cannot be."""
+    return strict_yaml.parse(_read(Path(path)))
 
 
 def dump(config: Config) -> str:
@@ -70,21 +74,44 @@ def dump(config: Config) -> str:
 def override(config: Config, assignments: Iterable[str]) -> Config:
     """`config` with each of `assignments` ("section.key=value") applied, later ones last."""
     types = {key.name: key.type for key in keys()}
-    data = config.as_dict()
+    values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         name = name.strip()
         if not equals:
             raise ConfigError(repr(assignment), expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1")
         if name not in types:
-            raise _unknown(name)
+            raise unknown_key(name)
+        with located(name):
+            values[name] = _command_line_value(types[name], text)
+    return replaced(config, values)
+
+
+def replaced(config: Config, values: Mapping[str, Any], together: bool = True) -> Config:
+    """`config` with `values` by dotted key. Without `together`, sections may contradict each other still."""
+    data = config.as_dict()
+    for name, value in values.items():
         *sections, leaf = name.split(".")
         target = data
         for section in sections:
             target = target[section]
-        with _located(name):
-            target[leaf] = _command_line_value(types[name], text)
-    return from_dict(data)
+        target[leaf] = value
+    return from_dict(data) if together else typing.cast(Config, _section(Config, data, ""))
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every value of a configuration by its dotted key."""
+    found: dict[str, Any] = {}
+
+    def walk(data: Mapping[str, Any], prefix: str) -> None:
+        for key, value in data.items():
+            if isinstance(value, Mapping):
+                walk(value, f"{prefix}{key}.")
+            else:
+                found[prefix + key] = value
+
+    walk(config.as_dict(), "")
+    return found
 
 
 def _keys_of(cls: type, prefix: str) -> Iterable[Key]:
@@ -114,7 +141,7 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _located(where: str) -> Iterator[None]:
+def located(where: str) -> Iterator[None]:
     """Open the line of a ConfigError raised inside with `where`."""
     try:
         yield
@@ -142,7 +169,7 @@ def _section(cls: type, data: object, prefix: str) -> Any:
     for name in data:
         if name not in hints:
             shown = prefix + (name if isinstance(name, str) and name.isprintable() else reprlib.repr(name))[:100]
-            raise _unknown(shown)
+            raise unknown_key(shown)
     values = {}
     for field in dataclasses.fields(cls):
         if field.name in data:
@@ -221,7 +248,7 @@ def _as_yaml_number(match: re.Match[str]) -> str:
     return f"{whole}{fraction if fraction and len(fraction) > 1 else '.0'}e{sign or '+'}{exponent}"
 
 
-def _unknown(name: str) -> ConfigError:
+def unknown_key(name: str) -> ConfigError:
     """The error for the dotted key `name` that does not exist; names the nearest in its section, or in any section."""
     names = [key.name for key in keys()]
     if inside := [key for key in names if key.startswith(name + ".")]:
@@ -247,7 +274,7 @@ def _check_together(config: Config) -> None:
 
     if config.task.name not in tasks.NAMES:
         raise _wrong("task.name", f"one of {', '.join(tasks.NAMES)}", config.task.name)
-    with _located("migration"):
+    with located("migration"):
         topology.check(config.migration.topology)
     body, population = config.body, config.population
     if body.min_nodes > body.max_nodes:

@@ -251,9 +251,12 @@ def champion_of(
     winner is then judged on `evaluation.held_out` episodes that played no part in choosing it. Whoever chooses between
     champions of several islands does it by the validation mean, so that the held-out one stays unbiased.
     """
-    ranked = ranking(population.fitness)[: min(SHORTLIST, population.genomes.count)]
+    ranked = ranking(population.fitness)
+    ranked = ranked[np.isfinite(population.fitness[ranked])][:SHORTLIST]
     shortlist = take(population.genomes, ranked)
     trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), VALIDATION_EPISODES)[0].fitness
+    if np.isnan(trial).all():
+        raise EvolabError(f"champion of generation {key[2]}", got=f"no validation of {len(ranked)} that succeeded")
     row = int(ranked[int(np.nanargmax(trial))])
     held_out = stream(*key, Purpose.HELD_OUT)
     worth = worth_of(task, population.genomes, row, held_out, config.evaluation.held_out)

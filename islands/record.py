@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,13 @@ from islands.checkpoint import State
 from islands.errors import EvolabError
 from islands.files import JsonLines, dumps, read_json, read_jsonl, replace_atomically, write_json
 from islands.genome.population import Population
+from islands.process import identity, resident_mb
 from islands.rundir import IslandDir
 from islands.speciation import Species
 
 FORMAT = 1
 HEARTBEAT_SECONDS = 0.5
 """A heartbeat is replaced at most this often: thousands of tiny generations a second cost two writes."""
-
-
-def boot_id() -> str:
-    """This boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def start_ticks(pid: int) -> int:
-    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat)."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-
-
-def resident_mb() -> float:
-    """Resident memory of this process, MB (10^6 bytes)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def summarise(population: Population, species: Species) -> dict[str, Any]:
@@ -64,7 +49,7 @@ class Recorder:
         self.epoch = self._next_epoch()
         self._lines = JsonLines(place.metrics, durable=False)
         self._last = 0.0
-        self._identity = {"pid": os.getpid(), "started": start_ticks(os.getpid()), "boot_id": boot_id()}
+        self._identity = identity()
 
     def _next_epoch(self) -> int:
         try:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from islands import files
+from islands import files, process
 from islands.errors import EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher.run import every, find
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 STALE = 60.0
 """Seconds after which a heartbeat of another host counts as dead."""
 
@@ -30,21 +29,12 @@ def alive(beat: dict[str, Any]) -> bool:
         return False
     if not here(beat):
         return time.time() - float(beat.get("time") or 0) < STALE
-    return started(int(beat["pid"])) == beat.get("started")
+    return process.is_alive(beat)
 
 
 def here(beat: dict[str, Any]) -> bool:
     """Whether the heartbeat was written on this boot of this machine."""
-    return bool(beat.get("boot_id") == _boot_id())
-
-
-def started(pid: int) -> int | None:
-    """A living process's start time in clock ticks since boot; None when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in ("Z", "X") else int(fields[19])
-    except (OSError, IndexError, ValueError):
-        return None
+    return bool(beat.get("boot_id") == process.boot_id())
 
 
 def island_status(island: IslandDir) -> dict[str, Any]:
@@ -137,18 +127,6 @@ def generations_done(beat: dict[str, Any]) -> int:
     """How many generations are done: a heartbeat's `generation` is the number of the last one, counted from 0."""
     generation = beat.get("generation")
     return generation + 1 if isinstance(generation, int) else 0
-
-
-def _age(beat: dict[str, Any]) -> float | None:
-    moment = beat.get("time")
-    return round(time.time() - moment, 1) if isinstance(moment, int | float) else None
-
-
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
 
 
 def _is_number(value: object) -> bool:

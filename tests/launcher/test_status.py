@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from islands import files
+from islands.process import started
 from islands.rundir import IslandDir, RunDir
 from launcher import presets, run
-from launcher.status import alive, island_status, overview, run_state, run_status, started
+from launcher.status import alive, island_status, overview, run_state, run_status
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

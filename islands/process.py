@@ -1,0 +1,42 @@
+"""Processes as the kernel knows them: which boot, since when, how large."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """This boot of this machine; empty where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> int | None:
+    """A living process's start time in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in ("Z", "X") else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def identity() -> dict[str, Any]:
+    """What tells this process from every other one, also after its number was given away again."""
+    return {"pid": os.getpid(), "started": started(os.getpid()), "boot_id": boot_id()}
+
+
+def is_alive(identity: dict[str, Any]) -> bool:
+    """Whether the process with that `identity` runs on this boot of this machine."""
+    pid = identity.get("pid")
+    return identity.get("boot_id") == boot_id() and isinstance(pid, int) and started(pid) == identity.get("started")
+
+
+def resident_mb() -> float:
+    """Resident memory of this process, MB (10^6 bytes)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
