@@ -17,10 +17,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Claimed:
-    """All cores, those claimed here first, those that others hold last; `taken` counts the latter."""
+    """What became of a claim: cores claimed here, cores not asked for, cores that others hold."""
 
-    cpus: tuple[int, ...]
-    taken: int
+    mine: tuple[int, ...]
+    free: tuple[int, ...]
+    taken: tuple[int, ...]
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """All cores, those claimed here first, those that others hold last."""
+        return (*self.mine, *self.free, *self.taken)
 
 
 @contextlib.contextmanager
@@ -39,7 +45,7 @@ def claimed(cpus: Sequence[int], wanted: int, folder: Path | None = None) -> Ite
                 mine.append(cpu)
             else:
                 others.append(cpu)
-        yield Claimed((*mine, *free, *others), len(others))
+        yield Claimed(tuple(mine), tuple(free), tuple(others))
 
 
 def _own(folder: Path) -> bool:

@@ -6,16 +6,17 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from islands import files
 from islands.errors import ConfigError, EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher import claims, cores, progress, utilisation
-from launcher.run import Held, held, read
+from launcher.complaints import complaint
+from launcher.locks import Held
+from launcher.run import held, read
 from launcher.status import alive, here
 from launcher.supervisor import GRACE, PROGRAM, Job, Supervisor, Worker
 
@@ -26,12 +27,18 @@ FIRST_REPORT, REPORT_EVERY = 20.0, 60.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How to drive a run: what it may use, what an hour costs, how an island process starts."""
+    """How to drive a run: what it may use, what an hour costs, how an island process starts.
+
+    `claim`: whether the run takes its cores for itself, or runs on cores that somebody has claimed for it. `halt`:
+    asked ten times a second; True stops the islands with checkpoints.
+    """
 
     pin: bool = False
     cost_per_hour: float | None = None
     program: Sequence[str] = PROGRAM
     account: bool = True
+    claim: bool = True
+    halt: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,18 @@ def drive(run: RunDir, settings: Settings) -> Outcome:
     """Start what is not finished yet, see it through, and say what happened. One launcher a run."""
     plan, config = read(run)
     granted = cores.usable()
-    wanted = len(plan["islands"]) * int(plan["threads"]) if settings.pin else 0
+    wanted = len(plan["islands"]) * int(plan["threads"]) if settings.pin and settings.claim else 0
     with held(run), progress.showing() as display, claims.claimed(granted.cpus, wanted) as claimed:
         end_orphans(run, display)
         jobs = jobs_of(run, plan, replace(granted, cpus=claimed.cpus), settings.pin)
         watch = _Watch(run, config.generations, _granted(granted, plan, settings), settings.cost_per_hour, display)
         watch.announce(plan, granted, settings)
         if claimed.taken:
-            watch.event("", f"another launcher holds {claimed.taken} of the cores: they are shared, or --islands fewer")
-        supervisor = Supervisor(run.path, jobs, watch.event, watch.tick, settings.program)
+            held_by_others = len(claimed.taken)
+            watch.event(
+                "", f"another launcher holds {held_by_others} of the cores: they are shared, or --islands fewer"
+            )
+        supervisor = Supervisor(run.path, jobs, watch.event, watch.tick, settings.program, settings.halt)
         watch.supervisor = supervisor if settings.account else None
         watch.workers = supervisor.workers
         stopped_by = supervisor.run()
@@ -109,20 +119,6 @@ def end_orphans(run: RunDir, display: progress.Progress) -> None:
         deadline = time.monotonic() + patience
         while any(map(alive, living)) and time.monotonic() < deadline:
             time.sleep(0.1)
-
-
-def complaint(island: IslandDir, log: Path) -> str:
-    """Why an island failed: the message it left, or the last line of its log."""
-    with contextlib.suppress(OSError, EvolabError):
-        return str(files.read_json(island.error)["message"])
-    with contextlib.suppress(OSError):
-        size = log.stat().st_size
-        with open(log, "rb") as stream:
-            stream.seek(max(0, size - 4096))
-            lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-        if lines:
-            return f"{lines[-1].strip()} (see {log})"
-    return f"no message; see {log}"
 
 
 class _Watch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 import uuid
@@ -14,18 +13,13 @@ from typing import Any
 
 from islands import files, loading
 from islands.config import Config
-from islands.errors import ConfigError, EvolabError
+from islands.errors import ConfigError
 from islands.rundir import PLAN_FORMAT, RunDir, check_name
+from launcher.locks import held_file
 
 SEEDS = (42, 123, 456, 789, 1337)
 RUNS = Path("runs")
 """Where runs lie unless told otherwise: a folder of the current one."""
-
-
-class Held(EvolabError):
-    """Another launcher works on this run."""
-
-    launcher_code = 3
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ def read(run: RunDir) -> tuple[dict[str, Any], Config]:
 
 def difference(old: Config, new: Config) -> list[str]:
     """What differs, as `key: old → new`; the number of generations, which may grow, aside."""
-    before, after = _flat(old.as_dict()), _flat(new.as_dict())
+    before, after = loading.flat(old), loading.flat(new)
     ignored = ("generations", "description")
     return [
         f"{key}: {before[key]} → {after[key]}" for key in before if key not in ignored and before[key] != after[key]
@@ -174,14 +168,8 @@ def difference(old: Config, new: Config) -> list[str]:
 
 @contextlib.contextmanager
 def held(run: RunDir) -> Iterator[None]:
-    """Within, this process alone works on the run; a second launcher is refused. The kernel forgets the dead."""
-    with contextlib.ExitStack() as stack:
-        with _writing(run.path):
-            stream = stack.enter_context(open(run.plan, "r+b"))
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Held(f"another launcher works on {run.path}", do="watch it with `evolab status`") from None
+    """Within, this process alone works on the run; a second launcher is refused."""
+    with held_file(run.plan, f"another launcher works on {run.path}", "watch it with `evolab status`"):
         yield
 
 
@@ -214,13 +202,6 @@ def _writing(path: Path) -> Iterator[None]:
 def _unusable(path: Path, error: OSError) -> ConfigError:
     reason = (error.strerror or str(error)).lower()
     return ConfigError(f"cannot write the directory {path} ({reason})", do="choose another with --out")
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
 
 
 def _listed(things: Sequence[object]) -> str:

@@ -16,7 +16,8 @@ from islands.rundir import RunDir, check_name
 from islands.threads import device_of
 from launcher import cores, presets
 from launcher import run as runs
-from launcher.drive import Outcome, Settings, complaint, drive
+from launcher.complaints import complaint
+from launcher.drive import Outcome, Settings, drive
 
 PRESET = "neat_baseline"
 """The configuration when none is named."""

@@ -83,7 +83,7 @@ def of_results(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
 
 
 def best_champion(islands: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The champion of all islands, with its island: chosen by validation, so that its held-out mean is no lucky pick."""
+    """The champion of all islands, with its island: chosen by validation, so that its held-out mean stays unbiased."""
     known = [entry for entry in islands if entry["champion"] and entry["champion"]["mean"] is not None]
     if not known:
         return None

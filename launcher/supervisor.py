@@ -20,6 +20,7 @@ from pathlib import Path
 
 from islands import threads
 from islands.errors import STOPPED, ConfigError
+from launcher import signals
 from launcher.cores import pinned
 from launcher.utilisation import process_seconds
 
@@ -87,7 +88,7 @@ class Supervisor:
     """Keeps `jobs` of one run alive until each has finished, failed for good or been stopped.
 
     `program` is how an island process starts; `tell` hears of starts, deaths and ends; `tick` is called about ten
-    times a second.
+    times a second, and so is `halt`, whose True stops all islands.
     """
 
     def __init__(
@@ -97,11 +98,12 @@ class Supervisor:
         tell: Tell,
         tick: Callable[[], None] = lambda: None,
         program: Sequence[str] = PROGRAM,
+        halt: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run_dir, self.program = run_dir.absolute(), tuple(program)
         self.workers = [Worker(job) for job in jobs]
         self.signal: int | None = None
-        self._tell, self._tick = tell, tick
+        self._tell, self._tick, self._halt = tell, tick, halt
         self._signals = 0
         self._kill_at = float("inf")
         self._asked_to_stop = False
@@ -132,6 +134,9 @@ class Supervisor:
         """Signals that came, the end of the grace period, restarts that are due."""
         if self.signal is not None and not self._asked_to_stop:
             self._tell("", f"{signal.Signals(self.signal).name}: islands checkpoint and stop (again: kill them)")
+            self.stop()
+        elif not self._asked_to_stop and self._halt():
+            self._tell("", "asked to stop: islands checkpoint and stop")
             self.stop()
         if self._signals > 1 or now > self._kill_at:
             for worker in self.workers:
@@ -214,20 +219,15 @@ class Supervisor:
     def _listening(self) -> Iterator[None]:
         """Within, SIGINT, SIGTERM and SIGHUP ask for a clean stop (unless ignored when this process started)."""
 
-        def note(number: int, _frame: object) -> None:
+        def note(number: int) -> None:
             self.signal = self.signal or number
             self._signals += 1
 
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, note)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by some parents; then nobody could be waited for
         try:
-            yield
+            with signals.heard(note):
+                yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
             self._leave_none()
 
     def _leave_none(self) -> None:

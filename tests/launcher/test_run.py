@@ -6,6 +6,7 @@ from islands import files, loading
 from islands.config import Config
 from islands.errors import ConfigError, EvolabError
 from launcher import presets, run
+from launcher.locks import Held
 from launcher.run import Plan
 
 PLAN = Plan("run", "quick", (("seed-42", 42), ("seed-123", 123)))
@@ -88,7 +89,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path, config: 
 
 def test_two_launchers_never_hold_one_run(tmp_path: Path, config: Config) -> None:
     made = run.make(tmp_path / "here", config, PLAN)
-    with run.held(made), pytest.raises(run.Held, match="another launcher"), run.held(made):
+    with run.held(made), pytest.raises(Held, match="another launcher"), run.held(made):
         pass
     with run.held(made):
         pass
