@@ -8,13 +8,14 @@ READY := $(VENV)/.ready
 # About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
 RUN := evolab launch -c neat_baseline -p 500 -g 1500
 
-.PHONY: help run test check soak
+.PHONY: help run test check soak soak-search
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    set up, then evolve an archipelago for about two minutes: $(RUN)"
 	@echo "make test   set up, then format, lint, types and tests: what CI runs (make check is the same)"
 	@echo "make soak   the tests that take minutes to hours"
+	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
 
 run: $(READY)
 	$(BIN)/$(RUN) $(ARGS)
@@ -29,6 +30,10 @@ test: check
 
 soak: $(READY)
 	$(BIN)/pytest -m soak $(ARGS)
+
+# Trials longer than any time-out in the stack, two at a time with every backend, all of them side by side.
+soak-search: $(READY)
+	$(BIN)/python scripts/soak_search.py $(ARGS)
 
 # Runs again whenever pyproject.toml is newer, and after an interrupted set-up.
 $(READY): pyproject.toml

@@ -29,11 +29,11 @@ class _Count(click.ParamType[int]):
         return 0 if value == "auto" else int(click.INT.convert(value, param, ctx))
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout; progress stays on stderr.")
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout; progress stays on stderr.")
 _CONFIG = click.option("-c", "--config", "preset", help="A preset (see `evolab configs`) or a YAML file's path.")
 _GENERATIONS = click.option("-g", "--generations", type=int, help="Generations; a run that has fewer is extended.")
 _POPULATION = click.option("-p", "--population", type=int, help="Genomes per population.")
-_SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override any key; repeatable.")
+SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override any key; repeatable.")
 _SEED = click.option("--seed", type=int, help="The (first) seed.")
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where genomes are evaluated.")
 _EVERY = click.option("--migrate-every", type=int, help="Generations between migrations (default 10; 0: never).")
@@ -48,11 +48,13 @@ _OUT = click.option(
 def commands() -> None:
     """Evolution Lab: archipelagos of populations that evolve creatures, one process an island.
 
-    Runs lie in ./runs, migration directories of `launch` in ./shared.
+    Runs lie in ./runs, migration directories of `launch` in ./shared, studies of `search` in ./studies.
     """
 
 
-def _shared_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+def shared_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator."""
+
     def add(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -62,16 +64,16 @@ def _shared_options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 @commands.command()
-@_JSON
+@JSON
 def configs(as_json: bool) -> None:
     """List the presets."""
     from launcher import presets, tables
 
-    _print([preset._asdict() for preset in presets.describe_all()], tables.configs, as_json)
+    print_or_json([preset._asdict() for preset in presets.describe_all()], tables.configs, as_json)
 
 
 @commands.command()
-@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON)
+@shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, SET, _OUT, JSON)
 @click.option(
     "-s", "--seeds", type=int, default=1, show_default=True, help="How many: 42, 123, 456, 789, 1337, 1338, …"
 )
@@ -90,7 +92,7 @@ def run(
 
 @commands.command()
 @click.argument("name")
-@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON, _EVERY, _MIGRANTS)
+@shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, SET, _OUT, JSON, _EVERY, _MIGRANTS)
 @click.option("--migration-dir", type=click.Path(path_type=Path), help="Shared with the other islands; none: alone.")
 def evolve(
     name: str,
@@ -113,7 +115,7 @@ def evolve(
 
 
 @commands.command()
-@_shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, _SET, _OUT, _JSON, _EVERY, _MIGRANTS)
+@shared_options(_CONFIG, _GENERATIONS, _POPULATION, _SEED, _DEVICE, SET, _OUT, JSON, _EVERY, _MIGRANTS)
 @click.option("--islands", type=_Count(), help="How many, or auto (default): one per usable core.")
 @click.option("--topology", help="full, ring, torus, star, random-K, isolated, or edges such as a>b,b>c.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads (and cores) per island.")
@@ -152,7 +154,7 @@ def launch(
 @commands.command()
 @click.argument("run", required=False)
 @click.option("--watch", is_flag=True, help="Stay and redraw every second until Ctrl-C.")
-@_JSON
+@JSON
 def status(run: str | None, watch: bool, as_json: bool) -> None:
     """Show the state of RUN, or of all runs in ./runs, from the files alone."""
     from launcher import status as states
@@ -162,33 +164,33 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:
     if watch:
         tables.watch(look, show)
     else:
-        _print(look(), show, as_json)
+        print_or_json(look(), show, as_json)
 
 
 @commands.command()
-@_JSON
+@JSON
 def results(as_json: bool) -> None:
     """List the runs in ./runs with their champions."""
     from launcher import summary, tables
     from launcher.run import every
 
-    _print(summary.of_results(every()), tables.results, as_json)
+    print_or_json(summary.of_results(every()), tables.results, as_json)
 
 
 @commands.command()
 @click.argument("run")
-@_JSON
+@JSON
 def show(run: str, as_json: bool) -> None:
     """Show what RUN was and how it went."""
     from launcher import summary, tables
     from launcher.run import find
 
-    _print(summary.of_show(find(run)), tables.show, as_json)
+    print_or_json(summary.of_show(find(run)), tables.show, as_json)
 
 
 @commands.command()
 @click.argument("names", metavar="RUN_OR_CONFIG…", nargs=-1, required=True)
-@_shared_options(_GENERATIONS, _POPULATION, _JSON)
+@shared_options(_GENERATIONS, _POPULATION, JSON)
 @click.option("-s", "--seeds", type=int, default=5, show_default=True, help="Seeds per configuration that is run.")
 def compare(names: tuple[str, ...], generations: int | None, population: int | None, seeds: int, as_json: bool) -> None:
     """Rank runs, or configurations (which are run first), by their champions' held-out means.
@@ -199,21 +201,21 @@ def compare(names: tuple[str, ...], generations: int | None, population: int | N
     from launcher import start, tables
 
     wanted = start.overrides({"generations": generations, "population": population})
-    _print(comparing.compare(names, wanted, seeds), tables.comparison, as_json)
+    print_or_json(comparing.compare(names, wanted, seeds), tables.comparison, as_json)
 
 
 @commands.command()
 @_CONFIG
 @click.option("-p", "--population", type=int, default=500, show_default=True, help="Genomes.")
 @click.option("-g", "--generations", type=int, default=10, show_default=True, help="Generations after warm-up.")
-@_JSON
+@JSON
 def benchmark(preset: str | None, population: int, generations: int, as_json: bool) -> None:
     """Measure whole generations after warm-up, and where the time went."""
     from launcher import benchmark as measuring
     from launcher import tables
     from launcher.start import PRESET
 
-    _print(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
+    print_or_json(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
 
 
 def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:
@@ -223,7 +225,8 @@ def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:
     return Request(wanted["preset"], overrides(options, wanted["sets"]), wanted["out"], wanted["seed"])
 
 
-def _print(value: Any, table: Callable[[Any], None], as_json: bool) -> None:
+def print_or_json(value: Any, table: Callable[[Any], None], as_json: bool) -> None:
+    """A command's result: JSON, or a table for people."""
     if as_json:
         print(json.dumps(value, indent=1, allow_nan=False))
     else:
@@ -236,14 +239,17 @@ def _finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], No
     for line in complaints(run, outcome):
         print(f"evolab: {line}", file=sys.stderr)
     if outcome.exit_code != 2:
-        _print(value, table, as_json)
+        print_or_json(value, table, as_json)
     sys.exit(outcome.exit_code)
 
 
 def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
     from islands.errors import EvolabError
+    from launcher.cli_search import best, importance, search
 
+    for command in (search, best, importance):
+        commands.add_command(command)
     try:
         commands.main(prog_name="evolab", standalone_mode=False)
         sys.stdout.flush()

@@ -170,6 +170,70 @@ def benchmark(figures: Record) -> None:
     _print(("figure", "value"), ((key, _number(value)) for key, value in figures.items()))
 
 
+def study(summary: Record) -> None:
+    """`evolab search`: how the study ended."""
+    states = ", ".join(f"{count} {state}" for state, count in summary["states"].items() if count)
+    print(f"study {summary['study']}: {states or 'no trials'} in {clock(summary['seconds'])} of trials' time")
+    if summary["best"]:
+        print(f"best: trial {summary['best']['trial']}, {mean(_valued(summary['best']))}")
+        params = summary["best"]["params"].items()
+        _print(("parameter", "value"), ((name, _number(value)) for name, value in params))
+    if summary["pareto_front"]:
+        print("Pareto front:")
+        rows = ((str(each["trial"]), *map(_number, each["values"])) for each in summary["pareto_front"])
+        _print(("trial", *summary["objectives"]), rows)
+    if summary["cost"] is not None:
+        print(f"cost: {summary['cost']:.2f}")
+    print(f"study: {summary['path']}")
+
+
+def studies(listed: Sequence[Record]) -> None:
+    """`evolab search --list`: one line a study."""
+    rows = (
+        (
+            each["study"],
+            each["mode"],
+            str(each["trials"]),
+            ", ".join(f"{count} {state}" for state, count in each["states"].items() if count) or "–",
+            "–" if not each["best"] else mean(_valued(each["best"])),
+            each["state"] or "–",
+        )
+        for each in listed
+    )
+    _print(("study", "mode", "trials", "states", "best", "last sitting"), rows)
+
+
+def best(found: Record) -> None:
+    """`evolab best`: one line a trial, then the first one's parameters."""
+    names = found["objectives"]
+    rows = (
+        (
+            str(each["trial"]),
+            mean(_valued(each)),
+            *map(_number, each["values"][1:]),
+            clock(each["seconds"]),
+            each["runs"][0],
+        )
+        for each in found["trials"]
+    )
+    _print(("trial", f"{names[0]} (held out)", *names[1:], "time", "run"), rows)
+    if found["trials"]:
+        print(f"parameters of trial {found['trials'][0]['trial']}:")
+        _print(("parameter", "value"), ((name, _number(v)) for name, v in found["trials"][0]["params"].items()))
+
+
+def importance(found: Record) -> None:
+    """`evolab importance`: one line a parameter."""
+    rows = ((name, f"{value:.3f}") for name, value in found["importance"].items())
+    _print(("parameter", f"importance ({found['method']}, {found['complete']} trials)"), rows)
+    if found["not_ranked"]:
+        print(f"not ranked, since not every trial has them: {', '.join(found['not_ranked'])}")
+
+
+def _valued(trial: Record) -> Record:
+    return {"mean": trial["values"][0], "ci95": trial["ci95"]}
+
+
 def mean(entry: Record | None) -> str:
     """`12.3 ± 0.4`: a mean with half its 95 % interval."""
     if not entry or entry.get("mean") is None:
