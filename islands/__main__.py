@@ -8,18 +8,18 @@ also how it is restarted.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from islands import files, loading, threads
+from islands import files, loading, notify, occupied, quarantine, threads
 from islands.config import Config
-from islands.errors import STOPPED, ConfigError, EvolabError
+from islands.errors import STOPPED, ConfigError, DiskError, EvolabError
 from islands.rundir import IslandDir, RunDir
 
 
@@ -31,17 +31,28 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every population of the run, in this process")
     parser.add_argument("--parent", type=int, default=0, help="stop when this is no longer the parent process")
     arguments = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     places: list[IslandDir] = []
     try:
         run = RunDir(arguments.run_dir)
+        run.refuse_strangers()
         plan = run.read_plan()
         entries = plan["islands"] if arguments.all else [entry_of(plan, arguments.island)]
-        places = [run.island(entry["name"]).create() for entry in entries]
+        wanted = [run.island(entry["name"]).create() for entry in entries]
+        for place in wanted:
+            occupied.occupy(place)  # until this process ends
+        places = wanted
         for place in places:
-            place.error.unlink(missing_ok=True)
-        return run_islands(run, plan, entries, halt_request(arguments.parent, places))
+            with files.told_in_one_line(place.error, "remove"):
+                place.error.unlink(missing_ok=True)
+        return run_islands(run, plan, entries, Halt(run, places, arguments.parent))
+    except Leave:
+        notify.send("READY=1", "STATUS=stopped before it began")
+        return STOPPED
     except Exception as error:
         return report(error, places)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def entry_of(plan: dict[str, Any], index: int) -> dict[str, Any]:
@@ -51,19 +62,46 @@ def entry_of(plan: dict[str, Any], index: int) -> dict[str, Any]:
     return dict(plan["islands"][index])
 
 
-def halt_request(parent: int, places: list[IslandDir]) -> Callable[[], bool]:
-    """A question to ask once a generation: has a signal, a stop file or the launcher's death asked us to stop?"""
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: asked.append(number))
-
-    def halted() -> bool:
-        return bool(asked) or (parent > 0 and os.getppid() != parent) or any(p.stop.exists() for p in places)
-
-    return halted
+class Leave(BaseException):
+    """A halt was asked for before there was anything to save."""
 
 
-def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]], halted: Callable[[], bool]) -> int:
+class Halt:
+    """A question to ask once a generation: has a signal, a stop file or the launcher's death asked us to stop?
+
+    Until `begin` nothing is under way that a checkpoint could save: a request then ends the process at once (`Leave`),
+    even in the middle of a long import or compilation.
+    """
+
+    def __init__(self, run: RunDir, places: list[IslandDir], parent: int = 0) -> None:
+        self._stops = [run.stop, *(place.stop for place in places)]
+        self._parent = parent
+        self._asked = self._begun = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 1.0)
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        orphaned = self._parent > 0 and os.getppid() != self._parent
+        return self._asked or orphaned or any(stop.exists() for stop in self._stops)
+
+    def begin(self) -> None:
+        """From here on whoever asks `Halt` decides when to stop."""
+        self._begun = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self._asked = True
+        self._look()
+
+    def _look(self, *_: object) -> None:
+        if not self._begun and self():
+            raise Leave
+
+
+def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]], halt: Halt) -> int:
     """Evolve the populations of `entries` to their end, as one batch or one after another."""
     found = threads.refuse_more_than(int(plan["threads"]))
     from islands.compiling import one_compiles_for_all
@@ -77,10 +115,13 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     for island in unfinished:
         island.place.result.unlink(missing_ok=True)
         island.recorder.beat("starting", island.state, force=True)
+    if not unfinished:
+        notify.send("READY=1", "STATUS=finished before")  # to systemd, ending without it would be a failure
     one_compiles_for_all(config, task)
+    halt.begin()
     batches = [unfinished] if plan["batched"] else [[island] for island in unfinished]
     for batch in batches:
-        if batch and not Evolution(config, task, batch, halted).run():
+        if batch and not Evolution(config, task, batch, halt).run():
             for island in batch:
                 island.recorder.beat("stopped", island.state, force=True)
             return STOPPED
@@ -117,6 +158,7 @@ def island_of(
     migrator = None
     if plan["migration_dir"] and config.migration.every and config.migration.migrants:
         migrator = Migrator(config, layout, name, (seed, island_number(name)), place.migrations)
+        migrator.avoid = quarantine.read(place.avoid)
         pool_id = plan["run_id"] if plan["command"] == "launch" else None
         migrator.join(Path(plan["migration_dir"]), recorder.epoch, pool_id)
         migrator.recall(state.generation if state else 0)
@@ -125,11 +167,15 @@ def island_of(
 
 def say(line: str) -> None:
     """A line for the island's log."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk, a closed terminal
+        print(line, file=sys.stderr, flush=True)
 
 
 def report(error: Exception, places: list[IslandDir]) -> int:
     """Write error.json for every population, say why in one line, and return the exit code."""
+    if isinstance(error, OSError) and files.is_of_the_disk(error):
+        got = os.strerror(error.errno or 0)
+        error = DiskError(f"{error.filename or 'a file'}", expected="a disk that takes it", got=got)
     code = error.exit_code if isinstance(error, EvolabError) else 70
     line = str(error) if isinstance(error, EvolabError) else f"{type(error).__name__}: {error}"
     trace = traceback.format_exc()

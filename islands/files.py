@@ -61,10 +61,15 @@ def told_in_one_line(path: Path, deed: str) -> Iterator[None]:
         what = f"cannot {deed} {path}"
         if isinstance(error, PermissionError):
             raise ConfigError(what, expected="permission", got=reason, do="choose another directory") from error
-        if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        if isinstance(error, (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)):
             raise ConfigError(what, expected="a usable path", got=reason, do="choose another directory") from error
         expected = _DISK.get(error.errno or 0, "a write that works")
         raise DiskError(what, expected=expected, got=reason, do="mend the disk and start again") from error
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether an error is the disk's (full, read-only, damaged) and not that of the request."""
+    return error.errno in _DISK
 
 
 def replace_atomically(path: Path | str, data: bytes) -> None:
@@ -86,6 +91,11 @@ def publish(path: Path | str, data: bytes) -> None:
 def append_durably(path: Path | str, line: str) -> None:
     """Append one line and wait until it is on the disk; a torn last line left by a crash is cut off first."""
     _append(Path(path), [line], durable=True)
+
+
+def append_lines(path: Path | str, lines: list[str]) -> None:
+    """Append lines with one write, without waiting for the disk; all of them or none."""
+    _append(Path(path), lines, durable=False)
 
 
 def cut_torn_tail(path: Path | str) -> bytes:

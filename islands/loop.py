@@ -25,14 +25,20 @@ from islands.migration import Migrator
 from islands.record import Recorder, summarise
 from islands.reproduction import Breeding, Offspring, reproduce
 from islands.rng import Purpose, stream
-from islands.rollout import Scores, Worth, evaluate, spread_of, worth_of
+from islands.rollout import Pace, Scores, Worth, evaluate, spread_of, worth_of
 from islands.rundir import IslandDir
 from islands.selection import ranking
 from islands.speciation import found_species, note_progress, speciate
 from islands.tasks import Task
 
+PATIENCE = 10.0
+"""Seconds that an evaluation may go on once a halt was asked for; a longer one is given up, and done again later."""
 SHORTLIST, VALIDATION_EPISODES = 16, 16
 """The champion is the best of so many genomes of the last generation over so many episodes that none has met."""
+
+
+class Abandoned(Exception):
+    """An evaluation was given up, because a halt had waited for too long."""
 
 
 def breeding_of(config: Config, task: Task) -> Breeding:
@@ -57,6 +63,7 @@ class Island:
     migrator: Migrator | None
     owner: dict[str, Any]  # what its checkpoints say they belong to
     state: State | None = None
+    unsaved: State | None = None  # the newest generation as recorded, as long as there is no checkpoint of it
     offspring: Offspring | None = None  # the next generation, not yet evaluated
     timing: dict[str, float] | None = None
     stopped: str | None = None
@@ -72,6 +79,9 @@ class Evolution:
     def __init__(self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool]) -> None:
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
         self.breeding = breeding_of(config, task)
+        self._pace = Pace(self._step) if config.device == "cpu" else None
+        self._evaluating: list[Island] = []
+        self._asked: float | None = None  # when a halt was first seen in the middle of an evaluation
 
     def run(self) -> bool:
         """Evolve until every population is finished (True) or a halt was asked for (False, with checkpoints)."""
@@ -82,7 +92,12 @@ class Evolution:
                 if island.state is not None:
                     self.migrate(island)
                     self.reproduce(island)
-            self.evaluate(active)
+            try:
+                self.evaluate(active)
+            except Abandoned:
+                for island in active:
+                    self._save(island)
+                return False
             halt = self.halted()
             for island in active:
                 self.record(island, halt)
@@ -115,10 +130,21 @@ class Evolution:
             for island, generation in zip(islands, generations, strict=True)
         ]
         joined = batches[0] if len(batches) == 1 else concatenate(batches)
-        scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes)
+        self._evaluating = list(islands)
+        scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
         for island, scores, generation in zip(islands, scored, generations, strict=True):
             self._enter(island, scores, generation, wall / len(islands), used / len(islands))
+
+    def _step(self, done: int, count: int) -> None:
+        """Tell the world that an evaluation goes on; give it up when a halt has waited for too long."""
+        for island in self._evaluating:
+            island.recorder.beat("running", island.state, step=(done, count))
+        if done < count and self.halted():
+            now = time.monotonic()
+            self._asked = self._asked or now
+            if now - self._asked > PATIENCE:
+                raise Abandoned
 
     def _first_generation(self, island: Island) -> Offspring:
         key = stream(*island.key(0), Purpose.BODY)
@@ -176,11 +202,17 @@ class Evolution:
         assert island.state is not None
         began, state = time.perf_counter(), island.state
         island.recorder.generation(state.record)
+        island.unsaved = state
         due = state.generation % self.config.record.checkpoint_every == 0
         if due or halt or self.finished(island):
-            checkpoint.write(island.place.checkpoints, state, island.owner, self.config.record.keep)
+            self._save(island)
         island.recorder.beat("running", state)
         island.timing = {"checkpoint_seconds": time.perf_counter() - began}
+
+    def _save(self, island: Island) -> None:
+        if island.unsaved is not None:
+            checkpoint.write(island.place.checkpoints, island.unsaved, island.owner, self.config.record.keep)
+            island.unsaved = None
 
     def migrate(self, island: Island) -> None:
         """Publish emigrants and take immigrants in, when a migration is due."""
@@ -225,6 +257,7 @@ class Evolution:
         """Publish the last emigrants, find the champion, and write champion and result."""
         state = island.state
         assert state is not None
+        island.recorder.beat("running", state, force=True)
         if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
             sent = island.migrator.publish(state.generation, state.population)
             state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})

@@ -13,14 +13,16 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from islands import quarantine
 from islands.config import Config
-from islands.files import JsonLines, dumps, read_jsonl, replace_atomically
+from islands.files import JsonLines, dumps, fault_point, read_jsonl, replace_atomically
 from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import (
     Array,
@@ -34,7 +36,7 @@ from islands.genome.population import (
     rows_equal_to,
 )
 from islands.genome.population import replace as replace_genomes
-from islands.pool import Arrival, Migrant, Outbox, Pool, Reader, Skipped
+from islands.pool import Arrival, LockTimeout, Migrant, Outbox, Pool, Reader, Skipped
 from islands.rng import Purpose, below, stream
 from islands.selection import ranking
 from islands.topology import neighbours
@@ -51,14 +53,20 @@ def agreement(config: Config, layout: Layout) -> dict[str, Any]:
     return {**{k: int(v) for k, v in layout._asdict().items()}, "task": config.task.name, "mode": config.mode}
 
 
+def most_parts(config: Config, layout: Layout) -> tuple[int, int, int, int]:
+    """The most body nodes, muscles (and plain outputs), neurons and connections that a genome here may have."""
+    bodies, muscles = config.body.max_nodes, config.body.max_muscles
+    inputs = layout.inputs + muscles * layout.strain + bodies * (3 * layout.velocity + layout.contact)
+    neurons = 0 if layout.hidden else config.network.max_hidden + muscles + layout.outputs
+    return bodies, muscles + layout.outputs, neurons, neurons * (neurons + inputs)
+
+
 def largest_publication(config: Config, layout: Layout) -> int:
     """Bytes of the largest publication that can be legal under this configuration (from the limits it sets)."""
-    bodies, muscles = config.body.max_nodes, config.body.max_muscles
+    bodies, muscles, neurons, connections = most_parts(config, layout)
     body, muscle, shared = layout.columns
-    inputs = layout.inputs + muscles * layout.strain + bodies * (3 * layout.velocity + layout.contact)
-    nodes = 0 if layout.hidden else config.network.max_hidden + muscles + layout.outputs
-    genome = bodies * (8 + 4 * body) + (muscles + layout.outputs) * (24 + 4 * muscle) + 4 * shared
-    genome += nodes * 12 + nodes * (nodes + inputs) * 29 + 8192
+    genome = bodies * (8 + 4 * body) + muscles * (24 + 4 * muscle) + 4 * shared
+    genome += neurons * 12 + connections * 29 + 8192
     return config.migration.migrants * (genome + 1024) + 65536
 
 
@@ -72,7 +80,7 @@ def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) 
     ranked = [int(row) for row in ranking(fitness) if np.isfinite(fitness[row])]
     if policy.select == "random":
         ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
-    if policy.select == "different":
+    if policy.select == "different" and ranked:
         ranked = _farthest_first(genomes, ranked[: max(1, len(ranked) // 2)], policy.migrants, config)
     chosen: list[int] = []
     for row in ranked:
@@ -130,6 +138,7 @@ class Migrator:
     outbox: Outbox | None = None
     reader: Reader | None = None
     logged: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    avoid: frozenset[str] = frozenset()  # digests of genomes that are never taken in
 
     def due(self, generation: int) -> bool:
         """Whether immigrants are taken after this generation's evaluation."""
@@ -140,7 +149,8 @@ class Migrator:
         """Join the pool in `directory`, as its `epoch`-th incarnation."""
         policy = self.config.migration
         self.pool = Pool.open(directory, agreement(self.config, self.layout), pool_id)
-        epoch = max(epoch, self.pool.next_epoch(self.name))
+        with suppress(LockTimeout):  # held by a reader that was stopped; its own count of starts has to do
+            epoch = max(epoch, self.pool.next_epoch(self.name, policy.lock_timeout))
         largest = largest_publication(self.config, self.layout)
         self.outbox = Outbox(self.pool, self.name, epoch, policy.keep, policy.lock_timeout, largest)
         self.reader = Reader(self.pool, self.name, largest, policy.lock_timeout, self._check)
@@ -148,18 +158,19 @@ class Migrator:
     def recall(self, generation: int) -> None:
         """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten."""
         old, current = read_jsonl(_put_aside(self.log)), read_jsonl(self.log)
-        complete = {line["generation"] for line in current if line.get("event") == "complete"}
+        complete = {line["generation"] for line in (*old, *current) if line.get("event") == "complete"}
         kept = [line for line in current if line["generation"] in complete or "event" in line]
-        if len(kept) < len(current):
-            replace_atomically(self.log, b"".join(_line(line) for line in kept))
-        for line in (*old, *kept):
-            if self.reader and line.get("source") and line.get("sequence") and line.get("digest"):
-                last = self.reader.cursors.get(line["source"], 0)
-                self.reader.cursors[line["source"]] = max(last, line["sequence"])
+        before = (old, current)
+        old, kept = ([quarantine.corrected(line, generation, self.avoid) for line in lines] for lines in (old, kept))
+        for path, was, now in zip((_put_aside(self.log), self.log), before, (old, kept), strict=True):
+            if now != was:
+                replace_atomically(path, b"".join(_line(line) for line in now))
         self.logged = {g: [] for g in sorted(complete) if g >= generation}
-        for line in kept:
+        for line in (*old, *kept):
             if line["generation"] in self.logged and "event" not in line:
                 self.logged[line["generation"]].append(line)
+            if self.reader:
+                _note_taken(self.reader, line)
 
     def publish(self, generation: int, population: Population) -> int:
         """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log."""
@@ -204,7 +215,20 @@ class Migrator:
         sources = neighbours(policy.topology, self.pool.islands(), self.name, self.key[0])
         draws = stream(*self.key, generation, Purpose.IMMIGRANTS)
         drawn = iter(range(1 << 30))
-        return self.reader.take(policy.migrants, sources, lambda n: int(below(draws, next(drawn), n)), generation)
+        came = self.reader.take(policy.migrants, sources, lambda n: int(below(draws, next(drawn), n)), generation)
+        return [self._refused(arrival) if arrival.genome else arrival for arrival in came]
+
+    def _refused(self, arrival: Arrival) -> Arrival:
+        """The arrival, without its genome and with a reason where it is not fit to be scored."""
+        if arrival.digest in self.avoid:
+            return replace(arrival, genome=None, reason=quarantine.REASON)
+        assert arrival.genome is not None
+        return replace(arrival, genome=None, reason="limits") if self._outgrown(arrival.genome) else arrival
+
+    def _outgrown(self, blob: bytes) -> bool:
+        """Whether a genome is larger than one may grow here; its children would not fit into a publication."""
+        starts = [start for start in decode([blob], self.layout) if start.dtype == np.int64]
+        return any(start[-1] > most for start, most in zip(starts, most_parts(self.config, self.layout), strict=True))
 
     def _decide(
         self, generation: int, population: Population, arrivals: list[Arrival], score: Score
@@ -214,6 +238,10 @@ class Migrator:
         slots: list[int] = []
         good = [a for a in arrivals if a.genome is not None]
         decoded = [decode([a.genome], self.layout) for a in good if a.genome is not None]
+        if good:  # should one of them kill this process, then the log says which they were
+            line = {"generation": generation, "event": "scoring", "digests": [a.digest for a in good]}
+            JsonLines(self.log, durable=True).append(line)
+            fault_point("migrate.scoring")
         scores = iter(score(concatenate(decoded)).tolist() if decoded else [])
         genomes_of = iter(decoded)
         lines = []
@@ -227,7 +255,8 @@ class Migrator:
                     newcomers.append(genome)
                     fitness.append(value)
                     slots.append(slot)
-            lines.append(_arrival_line(generation, slot, arrival, reason, blob))
+            epoch = self.reader.epochs.get(arrival.source) if self.reader and arrival.digest else None
+            lines.append(_arrival_line(generation, slot, arrival, reason, blob) | {"epoch": epoch})
         return lines, newcomers, fitness, slots
 
     def _slot_for(
@@ -269,7 +298,24 @@ class Migrator:
     def _write(self, lines: list[dict[str, Any]]) -> None:
         JsonLines(self.log, durable=True).extend(lines)
         if os.path.getsize(self.log) > LOG_SEGMENT:
+            if self.reader:
+                taken = {source: [self.reader.epochs.get(source), n] for source, n in self.reader.cursors.items()}
+                line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}
+                JsonLines(self.log, durable=True).append(line)
             os.replace(self.log, _put_aside(self.log))
+
+
+def _note_taken(reader: Reader, line: dict[str, Any]) -> None:
+    """Have the reader know again what a line of the log says was taken: each source's newest publication."""
+    taken = dict(line.get("taken", {}))
+    if line.get("source") and line.get("sequence") and line.get("digest"):
+        taken[line["source"]] = [line.get("epoch"), line["sequence"]]
+    for source, (epoch, sequence) in taken.items():
+        before = (reader.epochs.get(source, 0), reader.cursors.get(source, 0))
+        newest = max(before, (epoch or 0, sequence))
+        reader.cursors[source] = newest[1]
+        if newest[0]:
+            reader.epochs[source] = newest[0]
 
 
 def _put_aside(log: Path) -> Path:

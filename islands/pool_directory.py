@@ -65,10 +65,10 @@ class Pool:
         with files.told_in_one_line(self.outboxes, "list"):
             return sorted(name for name in os.listdir(self.outboxes) if is_name(name))
 
-    def next_epoch(self, name: str) -> int:
+    def next_epoch(self, name: str, timeout: float = 5.0) -> int:
         """One more than the newest epoch in the outbox of `name`; 1 where there is none. O(publications kept)."""
         try:
-            with self.opened(name, timeout=5.0) as outbox:
+            with self.opened(name, timeout) as outbox:
                 by_epoch = sorted(newest_first(outbox), key=lambda entry: entry.epoch, reverse=True)
                 newest = next((entry for entry in by_epoch if is_good(outbox, entry)), None)
         except FileNotFoundError:

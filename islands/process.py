@@ -33,8 +33,10 @@ def identity() -> dict[str, Any]:
 
 def is_alive(identity: dict[str, Any]) -> bool:
     """Whether the process with that `identity` runs on this boot of this machine."""
-    pid = identity.get("pid")
-    return identity.get("boot_id") == boot_id() and isinstance(pid, int) and started(pid) == identity.get("started")
+    pid, since = identity.get("pid"), identity.get("started")
+    if not isinstance(pid, int) or not isinstance(since, int) or identity.get("boot_id") != boot_id():
+        return False
+    return started(pid) == since
 
 
 def resident_mb() -> float:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from islands import log
 from islands.checkpoint import State
 from islands.errors import EvolabError
 from islands.files import JsonLines, dumps, read_json, read_jsonl, replace_atomically, write_json
 from islands.genome.population import Population
+from islands.notify import Notifier
 from islands.process import identity, resident_mb
-from islands.rundir import IslandDir
+from islands.rundir import IslandDir, RunDir
 from islands.speciation import Species
 
 FORMAT = 1
@@ -50,6 +52,8 @@ class Recorder:
         self._lines = JsonLines(place.metrics, durable=False)
         self._last = 0.0
         self._identity = identity()
+        self._logs = (place.log, RunDir(place.path.parent).log)
+        self._notifier = Notifier()
 
     def _next_epoch(self) -> int:
         try:
@@ -74,12 +78,18 @@ class Recorder:
         """Append a generation's metrics."""
         self._lines.append(line)
 
-    def beat(self, status: str, state: State | None, force: bool = False) -> None:
-        """Replace the heartbeat, unless one was written a moment ago."""
+    def beat(self, status: str, state: State | None, force: bool = False, step: tuple[int, int] | None = None) -> None:
+        """Replace the heartbeat, unless one was written a moment ago; systemd, if it listens, hears of it too.
+
+        Called by the work itself and never by a thread beside it: a heartbeat that stands still is work that does.
+        `step`: episodes of the next generation evaluated, of how many.
+        """
+        self._notify(status, state)
         now = time.monotonic()
         if not force and now - self._last < HEARTBEAT_SECONDS:
             return
         self._last = now
+        log.rotate(self._logs)
         used = os.times()
         write_json(
             self.place.heartbeat,
@@ -90,13 +100,25 @@ class Recorder:
                 "state": status,
                 "generation": state.generation if state else None,
                 "generations": self.target,
+                "step": list(step) if step else None,
                 "best": state.best if state else None,
                 "cpu_seconds": used.user + used.system,
                 "rss_mb": resident_mb(),
                 "threads": self.threads,
+                "counts": state.counts if state else {},
                 "time": time.time(),
             },
         )
+
+    def _notify(self, status: str, state: State | None) -> None:
+        """Ready means evaluated, or resumed with the kernels compiled; the watchdog hears of every generation."""
+        if state is None or status not in ("running", "stopped"):
+            return
+        text = f"{self.place.name}: generation {state.generation + 1}/{self.target}, best {state.best:.4g}"
+        if status == "running":
+            self._notifier.turned(text, float(state.record.get("seconds") or 0.0))
+        else:
+            self._notifier.stopping(text)
 
     def result(self, state: State, champion: dict[str, Any], stopped: str | None, seed: int) -> None:
         """Write the result; its presence says that the population has finished."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +15,12 @@ from scipy.special import stdtrit
 
 from islands.genome.population import Array, Genomes, take
 from islands.rng import substream
-from islands.tasks import Task
+from islands.tasks import Played, Task
+
+BREATH = 2.0
+"""Seconds of evaluation after which somebody hears of it."""
+FIRST_CHUNK, LEAST_CHUNK = 512, 32
+"""Episodes of a chunk before the pace is known, and at least."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,37 @@ def spread_of(behaviour: Array) -> dict[str, Any]:
     }
 
 
-def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int) -> list[Scores]:
+@dataclass
+class Pace:
+    """Plays a long evaluation in chunks of about `BREATH` seconds; `tell` hears (episodes done, of how many).
+
+    What comes out is the same, because on the CPU an episode's numbers do not depend on those beside it.
+    """
+
+    tell: Callable[[int, int], None]
+    per_second: float | None = None
+
+    def play(self, task: Task, genomes: Genomes, items: Array, keys: Array) -> Played:
+        """As `task.play`."""
+        parts, done, count = [], 0, len(items)
+        while done < count:
+            size = self._chunk(count - done)
+            began = time.perf_counter()
+            parts.append(task.play(genomes, items[done : done + size], keys[done : done + size]))
+            self.per_second = size / max(time.perf_counter() - began, 1e-9)
+            done += size
+            self.tell(done, count)
+        if len(parts) == 1:
+            return parts[0]
+        columns = ([getattr(part, name) for part in parts] for name in ("fitness", "reason", "steps", "behaviour"))
+        return Played(*(np.concatenate(column) for column in columns))
+
+    def _chunk(self, left: int) -> int:
+        size = FIRST_CHUNK if self.per_second is None else max(LEAST_CHUNK, int(self.per_second * BREATH))
+        return left if left < 2 * size else size
+
+
+def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pace | None = None) -> list[Scores]:
     """Evaluate genomes in groups that meet the same episodes each, as one batch.
 
     keys: uint64 [G] streams, one a group; the P genomes are G groups of equal size. Episode e of group g has the
@@ -57,7 +95,8 @@ def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int) -> list[S
     size = count // len(keys)
     streams = np.array([[substream(key, e) for e in range(episodes)] for key in keys], np.uint64)
     items = np.repeat(np.arange(count), episodes)
-    played = task.play(genomes, items, np.repeat(streams, size, axis=0).reshape(-1))
+    play = functools.partial(pace.play, task) if pace else task.play
+    played = play(genomes, items, np.repeat(streams, size, axis=0).reshape(-1))
     groups = []
     for g in range(len(keys)):
         part = slice(g * size * episodes, (g + 1) * size * episodes)

@@ -1,8 +1,13 @@
 """A run directory: which file lies where. Nothing else in the project knows a file's name.
 
 runs/<run>/config.yaml                  the resolved configuration, written once
-runs/<run>/run.json                     the plan: command, islands, migration directory; written once
-runs/<run>/logs/                        the launcher's own log
+runs/<run>/run.json                     the plan: command, islands, migration directory; rewritten to add islands
+runs/<run>/launcher.lock                held by the launcher that works on the run; never removed
+runs/<run>/launcher.json                what that launcher knows: its identity, every island's state, use, cost
+runs/<run>/events.jsonl                 one line an event: start, exit, restart, hold, stall, disk …
+runs/<run>/joblog.tsv                   one line a process that ended, in GNU parallel's columns
+runs/<run>/stop                         there ⇔ somebody asked the whole run to stop
+runs/<run>/logs/                        the log of a process that plays all populations
 runs/<run>/<island>/metrics.jsonl       one line a generation
                     migrations.jsonl    one line an arrival or publication
                     heartbeat.json      replaced after every generation
@@ -10,8 +15,11 @@ runs/<run>/<island>/metrics.jsonl       one line a generation
                     champion.safetensors
                     result.json         there ⇔ finished
                     error.json          there ⇔ failed
-                    island.log          the process's stderr
+                    island.log          the process's stderr; island.log.1 and .2 are older
+                    lock                held by the island's process, says which it is; never removed
                     stop                there ⇔ somebody asked the island to stop
+                    held.json           there ⇔ the launcher has given up restarting it, with the reason
+                    avoid.json          migrants that it must not take in
 """
 
 from __future__ import annotations
@@ -97,6 +105,21 @@ class IslandDir:
         """There if and only if somebody asked the island to stop."""
         return self.path / "stop"
 
+    @property
+    def held(self) -> Path:
+        """There if and only if the launcher has given up restarting it."""
+        return self.path / "held.json"
+
+    @property
+    def avoid(self) -> Path:
+        """Digests of migrants that it must not take in; written by the launcher."""
+        return self.path / "avoid.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the island's process."""
+        return self.path / "lock"
+
     def create(self) -> IslandDir:
         """Make the folders; itself."""
         make_folder(self.checkpoints)
@@ -128,9 +151,53 @@ class RunDir:
         return self.path / "run.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the launcher that works on the run."""
+        return self.path / "launcher.lock"
+
+    @property
+    def launcher(self) -> Path:
+        """What the run's launcher knows."""
+        return self.path / "launcher.json"
+
+    @property
+    def events(self) -> Path:
+        """One JSON line an event."""
+        return self.path / "events.jsonl"
+
+    @property
+    def joblog(self) -> Path:
+        """One line a process that ended."""
+        return self.path / "joblog.tsv"
+
+    @property
+    def stop(self) -> Path:
+        """There if and only if somebody asked the whole run to stop."""
+        return self.path / "stop"
+
+    @property
     def log_dir(self) -> Path:
-        """The launcher's own logs."""
+        """Logs of the run as a whole."""
         return self.path / "logs"
+
+    @property
+    def log(self) -> Path:
+        """The log of a process that plays all populations."""
+        return self.log_dir / "run.log"
+
+    def refuse_strangers(self) -> None:
+        """A ConfigError if everybody on this machine may write into the run's folder."""
+        try:
+            mode = self.path.stat().st_mode
+        except OSError:
+            return  # whoever needs it says that it is not there
+        if mode & 0o002:
+            raise ConfigError(
+                f"the run directory {self.path} is world-writable",
+                expected="a folder that not everybody may write into",
+                got=f"mode {mode & 0o7777:o}",
+                do=f"chmod o-w {self.path}, after a look at what lies in it",
+            )
 
     def island(self, name: str) -> IslandDir:
         """The place of the island `name`, there or not."""
