@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,11 +19,15 @@ class Held(EvolabError):
 
 
 @contextmanager
-def held_file(path: Path, refusal: str, do: str) -> Iterator[None]:
-    """Within, this process alone holds `path`; `Held` with `refusal` and what to `do` when another has it."""
+def held_file(path: Path, refusal: str, do: str, make: bool = False) -> Iterator[None]:
+    """Within, this process alone holds `path`; `Held` with `refusal` and what to `do` when another has it.
+
+    `make`: the file may be new; it is never removed, since a lock on a name that changes hands is none.
+    """
     with ExitStack() as stack:
         with told_in_one_line(path, "write"):
-            stream = stack.enter_context(open(path, "r+b"))
+            flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_NOFOLLOW if make else 0)
+            stream = stack.enter_context(open(os.open(path, flags, 0o644), "r+b"))
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,11 +14,13 @@ from islands import files
 from islands.errors import EvolabError
 from islands.rundir import IslandDir
 from launcher import utilisation
+from launcher.states import DONE, OVER, PENDING, RUNNING
 from launcher.status import generations_done
 
 EVERY = 10.0
 """Seconds between plain lines of one island."""
 FIRST = 2.0
+_BAD = ("warning", "died", "failed", "held", "stalled", "paused")
 CROWD = 16
 """More islands than this share one plain line."""
 
@@ -28,7 +30,8 @@ class Row:
     """One island as seen from outside: `done` of `generations`; `quiet_seconds` counts on the launcher's own clock."""
 
     name: str
-    state: str = "waiting"
+    state: str = PENDING
+    starting: bool = False
     done: int = 0
     generations: int = 0
     best: float | None = None
@@ -53,9 +56,9 @@ class Follower:
         self._traces = {island.name: _Trace(seen=time.monotonic()) for island in islands}
 
     def rows(self, workers: Mapping[str, tuple[str, int | None]]) -> list[Row]:
-        """One row an island; `workers` gives the state of the island's process and its pid."""
+        """One row an island; `workers` gives an island's state (see `launcher.states`) and its process's number."""
         now = time.monotonic()
-        return [self._row(island, *workers.get(island.name, ("done", None)), now) for island in self._islands]
+        return [self._row(island, *workers.get(island.name, (DONE, None)), now) for island in self._islands]
 
     def _row(self, island: IslandDir, state: str, pid: int | None, now: float) -> Row:
         trace = self._traces[island.name]
@@ -64,8 +67,7 @@ class Follower:
             if beat != trace.beat:
                 self._note(trace, beat, now)
         beat = trace.beat
-        if state == "running":
-            state = str(beat.get("state", "starting")) if beat.get("pid") == pid else "starting"
+        starting = state == RUNNING and (beat.get("pid") != pid or beat.get("state", "starting") == "starting")
         pace = None
         if len(trace.passed) > 1:
             (then, first), (last_time, last) = trace.passed[0], trace.passed[-1]
@@ -73,6 +75,7 @@ class Follower:
         return Row(
             name=island.name,
             state=state,
+            starting=starting,
             done=generations_done(beat),
             generations=int(beat.get("generations") or self._generations),
             best=beat.get("best"),
@@ -123,7 +126,7 @@ class PlainProgress:
             self.event("", crowd(rows))
         else:
             for row in rows:
-                if row.state not in ("done", "failed", "stopped"):
+                if row.state not in OVER:
                     self.event(row.name, words(row))
 
     def close(self) -> None:
@@ -149,7 +152,7 @@ class LiveProgress:
 
         line = f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}"
         with contextlib.suppress(OSError):
-            self._console.print(Text(line, style="yellow" if text.startswith(("warning", "died", "failed")) else ""))
+            self._console.print(Text(line, style="yellow" if text.startswith(_BAD) else ""))
 
     def update(self, rows: Sequence[Row], footer: str) -> None:
         """Redraw, twice a second at most."""
@@ -174,19 +177,20 @@ class LiveProgress:
 
 def words(row: Row) -> str:
     """An island's state in one phrase."""
-    if row.state == "starting":
+    if row.starting:
         return "starting (imports, compiled kernels)"
     text = f"generation {row.done}/{row.generations}"
     if row.best is not None:
         text += f"  best {row.best:.4g}"
     if row.seconds_per_generation is not None:
         text += f"  {row.seconds_per_generation:.2g} s/generation"
-    return text if row.state == "running" else f"{text}  {row.state}"
+    return text if row.state == RUNNING else f"{text}  {row.state}"
 
 
 def crowd(rows: Sequence[Row]) -> str:
     """Many islands in one phrase."""
-    counts = {state: sum(row.state == state for row in rows) for state in dict.fromkeys(row.state for row in rows)}
+    shown = ["starting" if row.starting else row.state for row in rows]
+    counts = {state: shown.count(state) for state in dict.fromkeys(shown)}
     bests = [row.best for row in rows if row.best is not None]
     done = sum(row.done for row in rows)
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -213,6 +217,7 @@ def accounting(row: Row, island: IslandDir, detailed: bool) -> utilisation.Islan
     return utilisation.Island(
         name=row.name,
         state=row.state,
+        starting=row.starting,
         done=row.done,
         generations=row.generations,
         seconds_per_generation=row.seconds_per_generation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 import uuid
@@ -78,10 +79,11 @@ def make(path: Path, config: Config, plan: Plan) -> RunDir:
     }
     check_name(record["run"], "run")
     files.make_folder(path)
+    _keep_strangers_out(path)
     files.replace_atomically(run.config, loading.dump(config).encode())
     run.write_plan(record)
     for island in run.islands():
-        island.create()
+        _keep_strangers_out(island.create().path)
     return run
 
 
@@ -110,25 +112,58 @@ def make_or_continue(path: Path, config: Config, plan: Plan) -> RunDir:
 def extend(run: RunDir, generations: int) -> RunDir:
     """The same run, aiming at `generations`: never fewer than before.
 
-    Results short of the aim are withdrawn; one that stopped for good stays, unless more was asked.
+    Results short of the aim are withdrawn; one that stopped for good stays, unless more was asked. Refused while
+    another launcher holds the run.
     """
+    with held(run):
+        return aim_at(run, generations)
+
+
+def aim_at(run: RunDir, generations: int, before: int | None = None) -> RunDir:
+    """As `extend`, for whoever holds the run already. `before`: its aim so far, where its file says the new one."""
     _, config = read(run)
     if generations < config.generations:
         raise ConfigError(
             f"generations of {run.path}", expected=f"at least the run's {config.generations}", got=str(generations)
         )
     with _writing(run.path):
-        longer_wanted = generations > config.generations
-        if longer_wanted:
+        longer_wanted = generations > (config.generations if before is None else before)
+        if generations > config.generations:
             longer = loading.override(config, [f"generations={generations}"])
             files.replace_atomically(run.config, loading.dump(longer).encode())
         for island in run.islands():
             result = files.read_json(island.result) if island.result.exists() else None
             if result and result["generations"] < generations and (longer_wanted or not result["stopped"]):
                 island.result.unlink()
-            island.error.unlink(missing_ok=True)
-            island.stop.unlink(missing_ok=True)
+        clear(run)
     return run
+
+
+def clear(run: RunDir) -> None:
+    """Take back what keeps islands from being started: requests to stop, reasons to hold, old errors."""
+    run.stop.unlink(missing_ok=True)
+    for island in run.islands():
+        for path in (island.error, island.stop, island.held):
+            path.unlink(missing_ok=True)
+
+
+def add_islands(run: RunDir, count: int, migration_dir: Path | None) -> list[str]:
+    """Make the plan of `launch` that many islands longer; the names of the new ones. `migration_dir`: where there was
+    none."""
+    plan = run.read_plan()
+    if plan["command"] != "launch":
+        raise ConfigError("--islands", expected="a run of evolab launch", got=f"one of evolab {plan['command']}")
+    taken = {entry["name"] for entry in plan["islands"]}
+    numbered = (f"island-{index:03}" for index in itertools.count(len(taken)))
+    names = list(itertools.islice((name for name in numbered if name not in taken), count))
+    seed = plan["islands"][0]["seed"]
+    added = [{"index": len(taken) + i, "name": name, "seed": seed} for i, name in enumerate(names)]
+    with _writing(run.path):
+        for name in names:
+            _keep_strangers_out(run.island(name).create().path)
+        shared = plan["migration_dir"] or (str(migration_dir.absolute()) if migration_dir else None)
+        files.write_json(run.plan, {**plan, "islands": [*plan["islands"], *added], "migration_dir": shared})
+    return names
 
 
 def find(name: str | Path) -> RunDir:
@@ -136,6 +171,7 @@ def find(name: str | Path) -> RunDir:
     for path in (Path(name), RUNS / name):
         run = RunDir(path)
         if run.plan.is_file():
+            run.refuse_strangers()
             return run
     raise ConfigError(f"no run {str(name)!r}", expected="a run directory or a name in runs/", do="see `evolab status`")
 
@@ -169,8 +205,16 @@ def difference(old: Config, new: Config) -> list[str]:
 @contextlib.contextmanager
 def held(run: RunDir) -> Iterator[None]:
     """Within, this process alone works on the run; a second launcher is refused."""
-    with held_file(run.plan, f"another launcher works on {run.path}", "watch it with `evolab status`"):
+    run.refuse_strangers()
+    with held_file(run.lock, f"another launcher works on {run.path}", "watch it with `evolab status`", make=True):
         yield
+
+
+def _keep_strangers_out(path: Path) -> None:
+    """A folder that was made under a careless umask is for its owner and group all the same."""
+    mode = path.stat().st_mode & 0o7777
+    if mode & 0o002:
+        path.chmod(mode & ~0o002)
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from islands import loading, topology
+from islands import topology
 from islands.config import Config
 from islands.errors import ConfigError
 from islands.files import make_folder
@@ -18,6 +18,7 @@ from launcher import cores, presets
 from launcher import run as runs
 from launcher.complaints import complaint
 from launcher.drive import Outcome, Settings, drive
+from launcher.states import FAILED, HELD
 
 PRESET = "neat_baseline"
 """The configuration when none is named."""
@@ -86,6 +87,8 @@ def evolve(
 def launch(request: Request, threads: int = 1, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
     """`evolab launch`: an archipelago, one process an island, migration through a directory of its own."""
     config = request.config()
+    if settings:
+        settings.check()
     if threads < 1:
         raise ConfigError("threads", expected="at least 1", got=str(threads))
     count = config.migration.islands or max(1, cores.usable().count // threads)
@@ -93,34 +96,16 @@ def launch(request: Request, threads: int = 1, settings: Settings | None = None)
     topology.check(config.migration.topology, [name for name, _ in islands])
     path = request.out or runs.fresh_directory(request.name)
     migrates = bool(config.migration.every and config.migration.migrants and count > 1)
-    shared = _shared(path) if migrates else None
+    shared = shared_folder(path) if migrates else None
     run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared))
     if shared:
         make_folder(shared)
     return run, drive(run, settings or Settings(pin=True))
 
 
-def resume(name: str, request: Request, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
-    """`evolab launch --resume`: go on where the run stopped, to more generations if asked. Nothing else may change."""
-    run = runs.find(name)
-    plan, old = runs.read(run)
-    base = presets.resolve(request.preset) if request.preset else old
-    seed = () if request.seed is None else (f"seed={request.seed}",)
-    config = loading.override(base, [*request.overrides, *seed])
-    if request.preset and not any(text.startswith("generations=") for text in request.overrides):
-        config = dataclasses.replace(config, generations=old.generations)
-    changes = runs.difference(old, config)
-    if changes:
-        raise ConfigError(
-            f"{run.path} has another configuration ({'; '.join(changes)})", do="resume without these, or start anew"
-        )
-    runs.extend(run, config.generations)
-    return run, drive(run, settings or Settings(pin=True))
-
-
 def complaints(run: RunDir, outcome: Outcome) -> list[str]:
-    """One line for every island that failed."""
-    failed = [island for island in run.islands() if outcome.states.get(island.name) == "failed"]
+    """One line for every island that failed or is held."""
+    failed = [island for island in run.islands() if outcome.states.get(island.name) in (FAILED, HELD)]
     return [f"{island.name}: {complaint(island, island.log)}" for island in failed]
 
 
@@ -130,7 +115,7 @@ def _directory(request: Request, config: Config, plan: runs.Plan) -> RunDir:
     return runs.make(runs.fresh_directory(request.name), config, plan)
 
 
-def _shared(path: Path) -> Path:
+def shared_folder(path: Path) -> Path:
     """A migration directory for the run at `path` that nobody else uses."""
     name = path.absolute().name
     numbered = (SHARED / f"{name}-{number}" for number in itertools.count(2))

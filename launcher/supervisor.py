@@ -1,225 +1,274 @@
-"""Starts island processes, restarts the dead from their checkpoints, stops them on request, waits for all.
+"""Starts island processes, watches them, restarts the dead from their checkpoints, stops them on request.
 
 One process an island (`run` puts all its populations into one). Launcher and island meet in the run directory and
-an exit code, nothing else: this module knows no genome, no generation and no result beyond "the file is there".
+an exit code, nothing else: this module knows no genome and no generation beyond how far the files say it has come.
+Each island's trouble is its own: whatever becomes of one, the others go on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import os
+import random
 import signal
-import site
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from islands import threads
-from islands.errors import STOPPED, ConfigError
-from launcher import signals
-from launcher.cores import pinned
-from launcher.utilisation import process_seconds
+from islands import files
+from islands.errors import STOPPED as STOPPED_CODE
+from islands.errors import ConfigError, DiskError, EvolabError
+from islands.rundir import RunDir
+from launcher import poison, restarts, signals, verdicts, workers
+from launcher.disk import Disk, probe
+from launcher.oom import Kills
+from launcher.restarts import Death
+from launcher.rules import GRACE, Asked, Rules, Tell
+from launcher.states import BACKOFF, DONE, FAILED, HELD, PENDING, RUNNING, STALLED, STOPPED
+from launcher.status import beat_of, living
+from launcher.workers import PROGRAM, Adopted, Job, Worker, environment
 
-PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
-"""How an island process is started; RUN_DIR, the job's arguments and `--parent PID` follow."""
-MAX_RESTARTS, RESTART_WINDOW = 5, 600.0
-"""At most so many restarts of one island within so many seconds."""
-GRACE = 30.0
-"""Seconds from SIGTERM to SIGKILL: time for an evaluation and a checkpoint."""
-TICK = 0.1
+__all__ = ["GRACE", "PROGRAM", "Asked", "Job", "Rules", "Supervisor", "Worker", "environment"]
 
-Tell = Callable[[str, str], None]
-"""Receives (island, what happened)."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One process to keep alive: its arguments after RUN_DIR, its cores (None: any), its log, the files that end it."""
-
-    name: str
-    arguments: tuple[str, ...]
-    log: Path
-    results: tuple[Path, ...]
-    cpus: frozenset[int] | None = None
-    threads: int = 1
-
-
-@dataclass
-class Worker:
-    """A job and what became of it. States: waiting, running, backoff, done, failed, stopped."""
-
-    job: Job
-    state: str = "waiting"
-    process: subprocess.Popen[bytes] | None = None
-    due: float = 0.0
-    restarts: list[float] = field(default_factory=list)
-    code: int | None = None
-    first_start: float = 0.0
-    ended: float = 0.0
-    spent: float = 0.0
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs."""
-        return self.process is not None
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in ("done", "failed", "stopped")
-
-    @property
-    def cpu_seconds(self) -> float:
-        """CPU seconds of all its processes so far."""
-        living = process_seconds(self.process.pid) if self.process else None
-        return self.spent + (living or 0.0)
-
-    def utilisation(self, now: float) -> float:
-        """CPU seconds over wall seconds × threads, from its first start to its end or `now`."""
-        wall = (self.ended or now) - self.first_start
-        return self.cpu_seconds / (wall * self.job.threads) if self.first_start and wall > 0 else 0.0
+TICK, LOOK = 0.1, 1.0
+"""Seconds between two looks at processes and signals; at heartbeats."""
+LONGEST_WAIT = 8.0
+"""Seconds at most between two starts of an island whose disk is full although a probe has worked."""
 
 
 class Supervisor:
-    """Keeps `jobs` of one run alive until each has finished, failed for good or been stopped.
+    """Keeps `jobs` of one run alive until each is over (see `launcher.states`).
 
-    `program` is how an island process starts; `tell` hears of starts, deaths and ends; `tick` is called about ten
-    times a second, and so is `halt`, whose True stops all islands.
+    `tell` hears what happens; `tick` is called about ten times a second, and so is `ask`, whose answer stops all.
     """
 
     def __init__(
         self,
-        run_dir: Path,
+        run: RunDir,
         jobs: Sequence[Job],
         tell: Tell,
+        rules: Rules | None = None,
         tick: Callable[[], None] = lambda: None,
-        program: Sequence[str] = PROGRAM,
-        halt: Callable[[], bool] = lambda: False,
+        ask: Callable[[], Asked | None] = lambda: None,
     ) -> None:
-        self.run_dir, self.program = run_dir.absolute(), tuple(program)
-        self.workers = [Worker(job) for job in jobs]
+        self.run_dir, self.rules = run, rules or Rules()
+        self.workers = [Worker(job, self.rules.patience) for job in jobs]
         self.signal: int | None = None
-        self._tell, self._tick, self._halt = tell, tick, halt
+        self.ending = ""
+        self._tell, self._tick, self._ask = tell, tick, ask
         self._signals = 0
         self._kill_at = float("inf")
-        self._asked_to_stop = False
+        self._next_look = 0.0
+        self._leaves = False
+        self._jitter = random.Random()
+        self._kills = Kills()
+        self._disk = Disk(verdicts.folders_of(run), self.rules.low_water)
 
-    def run(self) -> int | None:
-        """Supervise to the end. Returns the signal that stopped the run, None when none did."""
+    def run(self) -> None:
+        """Supervise to the end; `ending` and `signal` say what ended it, where that was not the islands' own end."""
         with self._listening():
-            for worker in self.workers:
-                if self.signal is None:
-                    self._start(worker)
-            while not all(worker.over for worker in self.workers):
+            while True:
+                self._start_due(time.monotonic())
+                if self._leaves or all(worker.over for worker in self.workers):
+                    return
                 self._reap()
                 self._act(time.monotonic())
                 self._tick()
                 time.sleep(TICK)
-        return self.signal
 
-    def stop(self) -> None:
+    def stop(self, why: str) -> None:
         """Ask every island to checkpoint and stop; SIGKILL follows after the grace period."""
-        self._kill_at = min(self._kill_at, time.monotonic() + GRACE)
-        self._asked_to_stop = True
+        self._kill_at = min(self._kill_at, time.monotonic() + self.rules.grace)
+        self.ending = self.ending or why
         for worker in self.workers:
-            _send(worker.process, signal.SIGTERM)
+            worker.send(signal.SIGTERM)
             if worker.process is None and not worker.over:
-                self._end(worker, "stopped", "")
+                self._end(worker, STOPPED, "stopped before it was started again")
 
     def _act(self, now: float) -> None:
-        """Signals that came, the end of the grace period, restarts that are due."""
-        if self.signal is not None and not self._asked_to_stop:
-            self._tell("", f"{signal.Signals(self.signal).name}: islands checkpoint and stop (again: kill them)")
-            self.stop()
-        elif not self._asked_to_stop and self._halt():
-            self._tell("", "asked to stop: islands checkpoint and stop")
-            self.stop()
+        """Signals and requests that came, the end of the grace period, silent islands, the disk."""
+        asked = None if self.ending else self._ask()
+        if self.signal is not None and not self.ending:
+            name = signal.Signals(self.signal).name
+            asked = Asked("signal", f"{name}: islands checkpoint and stop (again: kill them)")
+        if asked:
+            self._tell("stopping", "", asked.text, why=asked.why)
+            self.stop(asked.why)
         if self._signals > 1 or now > self._kill_at:
             for worker in self.workers:
-                _send(worker.process, signal.SIGKILL)
+                worker.send(signal.SIGKILL)
+        if now >= self._next_look:
+            self._next_look = now + LOOK
+            for worker in self.workers:
+                self._look(worker, now)
+            self._look_at_disk(now)
+
+    def _start_due(self, now: float) -> None:
         for worker in self.workers:
-            if worker.state == "backoff" and now >= worker.due:
+            due = worker.state == PENDING or (worker.state == BACKOFF and now >= worker.due)
+            if due and worker.process is None and self.signal is None and not self._disk.refused:
                 self._start(worker)
 
     def _start(self, worker: Worker) -> None:
-        job = worker.job
-        try:
-            worker.process = self._spawn(job)
-        except OSError as error:
-            self._retry(worker, f"cannot start: {error}")
+        if self.ending or worker.job.asked_to_stop:
+            self._end(worker, STOPPED, "a stop file is there")
             return
-        worker.first_start = worker.first_start or time.monotonic()
-        worker.state, worker.ended = "running", 0.0
-        self._tell(job.name, f"started, process {worker.process.pid}")
-        if self._asked_to_stop:
-            _send(worker.process, signal.SIGTERM)
+        alive = next(filter(None, map(living, worker.job.islands)), None)
+        if alive:
+            self._adopt(worker, Adopted(alive))
+            return
+        try:
+            worker.begin(workers.start(self.run_dir.path.absolute(), worker.job, self.rules.program, self.rules.detach))
+        except OSError as error:
+            if files.is_of_the_disk(error):
+                self._wait_for_disk(worker, f"cannot start: {error}")
+            else:
+                self._retry(worker, f"cannot start: {error}")
+            return
+        worker.state = RUNNING
+        assert worker.process is not None
+        self._tell("start", worker.name, f"started, process {worker.process.pid}", pid=worker.process.pid)
 
-    def _spawn(self, job: Job) -> subprocess.Popen[bytes]:
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(job.log, "ab") as log, pinned(job.cpus):
-            return subprocess.Popen(
-                [*self.program, str(self.run_dir), *job.arguments, "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(job.threads),
-                start_new_session=True,
-            )
+    def _adopt(self, worker: Worker, found: Adopted) -> None:
+        """Look after a process that lives already; one whose own launcher has died is about to end, and goes first."""
+        worker.begin(found)
+        worker.state, worker.leaving = RUNNING, found.stops_by_itself or self.rules.renew
+        if worker.leaving:
+            worker.reason = "it checkpoints and stops first, and is then started again"
+            found.send(signal.SIGTERM)
+        what = "it stops first" if worker.leaving else "adopted"
+        text = f"process {found.pid} of an earlier launcher is still there: {what}"
+        self._tell("adopt", worker.name, text, pid=found.pid, leaving=worker.leaving)
 
     def _reap(self) -> None:
         for worker in self.workers:
-            if worker.process is None:
+            ended = worker.process.poll() if worker.process else None
+            if ended is None or worker.process is None:
                 continue
-            pid, status, usage = os.wait4(worker.process.pid, os.WNOHANG)
-            if pid:
-                worker.process.returncode = worker.code = os.waitstatus_to_exitcode(status)
-                worker.process = None
-                worker.spent += usage.ru_utime + usage.ru_stime
-                worker.ended = time.monotonic()
-                self._judge(worker)
+            gone, worker.process = worker.process, None
+            worker.code = verdicts.inferred(worker.job, gone.pid) if ended.code is None else ended.code
+            worker.spent += ended.cpu_seconds
+            worker.ended = time.monotonic()
+            self._tell(
+                "exit", worker.name, "", pid=gone.pid, code=worker.code, seconds=worker.ended - worker.started,
+                began=worker.started_at, command=gone.command,
+            )  # fmt: skip
+            self._judge(worker, gone.pid)
 
-    def _judge(self, worker: Worker) -> None:
+    def _judge(self, worker: Worker, pid: int) -> None:
         """What the end of a process means."""
-        code = worker.code
-        finished = all(path.is_file() for path in worker.job.results)
-        if code == 0 and finished:
-            self._end(worker, "done", "finished")
-        elif self._asked_to_stop:
-            self._end(worker, "stopped", f"stopped ({_ending(code)})")
-        elif code == STOPPED:
-            self._end(worker, "stopped", "stopped by someone's request, with a checkpoint")
+        code, job = worker.code, worker.job
+        if worker.leaving and not self.ending:
+            worker.state, worker.reason = PENDING, ""
+        elif code == 0 and job.finished:
+            self._end(worker, DONE, "finished")
         elif code == ConfigError.exit_code:
-            self._end(worker, "failed", "failed: a configuration that cannot work is not tried again")
+            self._end(worker, FAILED, "failed: a configuration that cannot work is not tried again")
+        elif self.ending or job.asked_to_stop:
+            self._end(worker, STOPPED, f"stopped ({workers.ending(code)})")
+        elif code == STOPPED_CODE and worker.stalled_at is None:
+            self._end(worker, STOPPED, "stopped by someone's request, with a checkpoint")
+        elif code == DiskError.exit_code:
+            self._wait_for_disk(worker, verdicts.complaint_of(job))
+        elif code is None and any(map(probe, self._disk.folders)):
+            self._wait_for_disk(worker, "ended without a word")
         else:
-            self._retry(worker, _ending(code) if code else "exit code 0 without a result")
+            self._retry(worker, verdicts.why(worker, pid, self._kills))
 
     def _retry(self, worker: Worker, why: str) -> None:
-        now = time.monotonic()
-        worker.restarts.append(now)
-        recent = [moment for moment in worker.restarts if moment > now - RESTART_WINDOW]
-        if len(recent) > MAX_RESTARTS:
-            worker.restarts.pop()
-            minutes = RESTART_WINDOW / 60
-            self._end(worker, "failed", f"died ({why}); {MAX_RESTARTS} restarts in {minutes:g} minutes are enough")
+        """Start it again after a while, or hold it when that has not helped."""
+        now, reached = time.monotonic(), verdicts.reached(worker.job)
+        advanced = reached is not None and reached > (-1 if worker.reached is None else worker.reached)
+        death = Death(now, now - worker.started, reached, advanced)
+        verdict, worker.deaths = restarts.after(worker.deaths, death, self.rules.policy, self._jitter.random())
+        worker.reached = reached if advanced else worker.reached
+        if verdict.wait is None:
+            minutes = self.rules.policy.window / 60
+            self._hold(worker, f"died ({why}); {self.rules.policy.most} restarts in {minutes:g} minutes are enough")
             return
-        wait = 2.0 ** (len(recent) - 1)
-        worker.state, worker.due = "backoff", now + wait
-        self._tell(worker.job.name, f"died ({why}); restart {len(worker.restarts)} from its checkpoint in {wait:g} s")
+        if verdict.fall_back:
+            self._fall_back(worker)
+        worker.restarts += 1
+        worker.state, worker.reason, worker.due = BACKOFF, why, now + verdict.wait
+        text = f"died ({why}); restart {worker.restarts} from its checkpoint in {verdict.wait:.2g} s"
+        self._tell("restart", worker.name, text, reason=why, restart=worker.restarts, wait=round(verdict.wait, 2))
+
+    def _fall_back(self, worker: Worker) -> None:
+        """It dies again and again at one generation: the newest checkpoint or the last migrants may be why."""
+        for island in worker.job.islands:
+            with contextlib.suppress(EvolabError, OSError):
+                done = poison.fall_back(island)
+                text = f"{self.rules.policy.same} deaths at generation {worker.deaths[-1].generation}: it goes back to "
+                text += "the checkpoint before" if done["set_aside"] else "its only checkpoint"
+                if done["quarantined"]:
+                    text += f", and refuses the {len(done['quarantined'])} migrants that came last"
+                self._tell("fall-back", island.name, text, **done)
+
+    def _hold(self, worker: Worker, why: str) -> None:
+        worker.state, worker.reason = HELD, why
+        verdicts.note_held(worker)
+        self._tell("held", worker.name, f"held: {why}", reason=why)
+
+    def _wait_for_disk(self, worker: Worker, why: str) -> None:
+        """The disk does not take what an island writes: start it again when a probe says that it does."""
+        now, known = time.monotonic(), self._disk.refused is not None
+        works = not known and self._disk.try_all(now, verdicts.probe_size(self.workers))
+        worker.full = worker.full + 1 if now - worker.started < 60 else 1
+        worker.waits_for_disk, worker.state, worker.reason = True, BACKOFF, f"disk: {why}"
+        worker.due = now + min(LONGEST_WAIT, 2.0**worker.full) if works else now
+        self._tell("disk", worker.name, f"waits for the disk ({why})", reason=why)
+        if not works and not known:
+            text = f"paused, because the disk takes nothing ({self._disk.refused}); it goes on by itself when it does"
+            self._tell("disk-full", "", text, reason=self._disk.refused)
+
+    def _look_at_disk(self, now: float) -> None:
+        if self._disk.refused:
+            if self._disk.try_again(now, verdicts.probe_size(self.workers)):
+                self._tell("disk-back", "", "the disk works again: the islands go on")
+        elif warning := self._disk.warning(now):
+            self._tell("disk-low", "", f"warning: little disk space: {warning}", reason=warning)
+
+    def _look(self, worker: Worker, now: float) -> None:
+        """See whether an island gets on: its heartbeat comes from its work and stands still when that does."""
+        if worker.state == HELD:
+            verdicts.note_held(worker)
+        if worker.process is None or self.ending:
+            return
+        worker.pulse.look(beat_of(worker.job.islands), now)
+        if worker.leaving:
+            if now > worker.started + self.rules.grace:
+                worker.send(signal.SIGKILL)
+        elif worker.state == RUNNING and worker.pulse.stalled:
+            worker.state, worker.stalled_at, worker.reason = STALLED, now, verdicts.silence(worker)
+            self._tell("stall", worker.name, f"stalled: {worker.reason}", reason=worker.reason)
+            worker.send(signal.SIGUSR1)
+        elif worker.state == STALLED:
+            self._end_silence(worker, now)
+
+    def _end_silence(self, worker: Worker, now: float) -> None:
+        """A stalled island that goes on is left alone; otherwise SIGTERM after the stack dump, then SIGKILL."""
+        assert worker.stalled_at is not None
+        patience = self.rules.patience
+        if not worker.pulse.stalled and not worker.terminated:
+            worker.state, worker.reason, worker.stalled_at = RUNNING, "", None
+            self._tell("recovered", worker.name, "goes on again")
+        elif now > worker.stalled_at + patience.dump + patience.grace:
+            worker.send(signal.SIGKILL)
+        elif now > worker.stalled_at + patience.dump and not worker.terminated:
+            worker.terminated = True
+            worker.send(signal.SIGTERM)
 
     def _end(self, worker: Worker, state: str, text: str) -> None:
-        worker.state = state
-        if text:
-            self._tell(worker.job.name, text)
+        worker.state, worker.reason = state, "" if state == DONE else text
+        self._tell(state.lower(), worker.name, text)
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        """Within, SIGINT, SIGTERM and SIGHUP ask for a clean stop (unless ignored when this process started)."""
+        """Within, SIGINT, SIGTERM and SIGHUP ask for a clean stop (unless ignored when this process started).
+
+        The end of the terminal (SIGHUP) ends a launcher with `detach` alone: its islands go on.
+        """
 
         def note(number: int) -> None:
+            self._leaves = self._leaves or (number == signal.SIGHUP and self.rules.detach)
             self.signal = self.signal or number
             self._signals += 1
 
@@ -228,42 +277,17 @@ class Supervisor:
             with signals.heard(note):
                 yield
         finally:
-            self._leave_none()
+            if not self.rules.detach:
+                self._leave_none()
 
     def _leave_none(self) -> None:
         """No island outlives its launcher, whatever ended the loop: checkpoint and stop, or be killed."""
-        living = [worker for worker in self.workers if worker.process]
-        for worker in living:
-            _send(worker.process, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        while any(worker.process for worker in living) and time.monotonic() < deadline:
+        left = [worker for worker in self.workers if worker.process]
+        for worker in left:
+            worker.send(signal.SIGTERM)
+        deadline = time.monotonic() + self.rules.grace
+        while any(worker.process for worker in left) and time.monotonic() < deadline:
             self._reap()
             time.sleep(TICK)
-        for worker in living:
-            _send(worker.process, signal.SIGKILL)
-
-
-def environment(count: int) -> dict[str, str]:
-    """The environment of an island process: this one's, with every library's threads limited before it starts."""
-    result = dict(os.environ, PYTHONFAULTHANDLER="1", **dict.fromkeys(threads.VARIABLES, str(count)))
-    spec = importlib.util.find_spec("islands")
-    home = str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
-    if home and home not in site.getsitepackages():
-        result["PYTHONPATH"] = os.pathsep.join(filter(None, [home, result.get("PYTHONPATH", "")]))
-    return result
-
-
-def _send(process: subprocess.Popen[bytes] | None, number: int) -> None:
-    if process is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
-
-
-def _ending(code: int | None) -> str:
-    """An exit code in words."""
-    if code is not None and code < 0:
-        try:
-            return f"signal {signal.Signals(-code).name}"
-        except ValueError:
-            return f"signal {-code}"
-    return f"exit code {code}"
+        for worker in left:
+            worker.send(signal.SIGKILL)

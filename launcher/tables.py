@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from launcher.utilisation import clock
@@ -84,19 +83,29 @@ def statuses(runs: Sequence[Record]) -> None:
 def status(run: Record) -> None:
     """`evolab status RUN`: one line an island."""
     print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, since {run['created']})")
-    header = ("island", "state", "generations", "best", "CPU s", "MB", "heartbeat")
+    if run["launcher"]:
+        print(_launcher_line(run["launcher"]))
+    header = ("island", "state", "generations", "best", "CPU s", "MB", "restarts", "heartbeat")
     _print(header, (_status_row(island) for island in run["islands"]))
 
 
-def watch(look: Callable[[], Any], show: Callable[[Any], None]) -> None:
-    """Show what `look` returns, every second, until Ctrl-C."""
-    while True:
-        value = look()
-        if sys.stdout.isatty():
-            print("\x1b[H\x1b[2J", end="")
-        show(value)
-        sys.stdout.flush()
-        time.sleep(1)
+def top(runs: Sequence[Record]) -> None:
+    """`evolab top`: one line a run, those at work first."""
+    rows = (
+        (
+            run["run"],
+            run["state"],
+            ", ".join(f"{count} {state}" for state, count in run["states"].items()),
+            str(run["processes"]),
+            _number(run["cpu_seconds"]),
+            "–" if run["utilisation"] is None else f"{run['utilisation']:.0%}",
+            f"{run['generations_done']}/{run['generations']}",
+            _number(run["best"]),
+            "–" if run["cost"] is None else f"{run['cost']:.2f}",
+        )
+        for run in runs
+    )
+    _print(("run", "state", "islands", "processes", "CPU s", "core use", "generations", "best", "cost"), rows)
 
 
 def results(runs: Sequence[Record]) -> None:
@@ -244,6 +253,20 @@ def mean(entry: Record | None) -> str:
     return f"{_number(entry['mean'])} ± {_number((high - low) / 2)}"
 
 
+def _launcher_line(launcher: Record) -> str:
+    """The run's launcher, or what its last one left."""
+    parts = [f"launcher: process {launcher['pid']}" if launcher["alive"] else "launcher: none; the last one's figures"]
+    if launcher["utilisation"] is not None:
+        now = f" now, {launcher['utilisation']:.0%} since its start" if launcher["alive"] else ""
+        share = launcher["utilisation_now"] if launcher["alive"] else launcher["utilisation"]
+        parts.append(f"utilisation {share:.0%}{now}")
+    if launcher["restarts"]:
+        parts.append(f"{launcher['restarts']} restarts")
+    if launcher["cost"] is not None:
+        parts.append(f"cost {launcher['cost']:.2f} in {clock(launcher['seconds'] or 0)}")
+    return " · ".join(parts) + (f"\n{launcher['disk']}" if launcher["disk"] and launcher["alive"] else "")
+
+
 def _status_row(island: Record) -> tuple[str, ...]:
     age = island["seconds_since_heartbeat"]
     return (
@@ -253,6 +276,7 @@ def _status_row(island: Record) -> tuple[str, ...]:
         _number(island["best"]),
         _number(island["cpu_seconds"]),
         _number(island["rss_mb"]),
+        _number(island["restarts"]),
         "–" if age is None else f"{clock(max(0.0, age))} ago",
     )
 

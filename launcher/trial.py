@@ -21,6 +21,7 @@ from islands.config import Config
 from islands.errors import STOPPED, ConfigError, EvolabError
 from launcher import run as runs
 from launcher.drive import Outcome, Settings, drive
+from launcher.states import DONE, FAILED, HELD
 from launcher.supervisor import PROGRAM
 from launcher.trials import RunSpec, StudyDir, Trial, config_of
 
@@ -79,9 +80,9 @@ def _drive(study: StudyDir, trial: Trial, spec: RunSpec, config: Config, setting
 def exit_code(outcome: Outcome) -> int:
     """What a run's outcome means for its trial."""
     states = set(outcome.states.values())
-    if states == {"done"}:
+    if states == {DONE}:
         return 0
-    if "failed" not in states:
+    if not states & {FAILED, HELD}:
         return STOPPED
     return ConfigError.exit_code if outcome.exit_code == 2 else 1
 

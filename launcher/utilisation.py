@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.states import OVER
+
 ENOUGH = 0.8
 """Below this share of the granted cores the launcher warns."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -37,11 +39,12 @@ class Island:
     quiet_seconds: float = 0.0
     migrate_share: float = 0.0
     disk_share: float = 0.0
+    starting: bool = False
 
     @property
     def left(self) -> int:
         """Generations still to go."""
-        return 0 if self.state in ("done", "failed", "stopped") else max(0, self.generations - self.done)
+        return 0 if self.state in OVER else max(0, self.generations - self.done)
 
 
 def process_seconds(pid: int) -> float | None:
@@ -165,7 +168,7 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
         return []
     found: list[str] = []
     active = [island for island in islands if island.left]
-    starting = [island for island in active if island.state == "starting"]
+    starting = [island for island in active if island.starting]
     if starting:
         found.append(f"{len(starting)} of {len(islands)} islands are still starting (imports, compiling kernels)")
     found += _load_causes(meter, active, islands, threads)

@@ -1,24 +1,40 @@
-"""`evolab launch` with stand-in islands: python launch_stand_ins.py ISLANDS GENERATIONS [OUT | --resume RUN]."""
+"""`evolab launch` with stand-in islands: python launch_stand_ins.py ISLANDS GENERATIONS [OUT | --resume RUN].
+
+More settings come as JSON in the environment variable SETTINGS; "patience" and "policy" are mappings, and "real" asks
+for real islands.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from islands.errors import EvolabError
-from launcher import start, summary
-from launcher.drive import Settings
+from launcher import resuming, start, summary
+from launcher.restarts import Policy
+from launcher.settings import Settings
+from launcher.stall import Patience
+from launcher.workers import PROGRAM
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_island.py")))
 
 
+def wanted(more: dict[str, Any]) -> Settings:
+    """The settings of a launch of stand-ins, and what the environment wants else."""
+    kinds: dict[str, Any] = {"patience": lambda v: Patience(**v), "policy": lambda v: Policy(**v), "prometheus": Path}
+    program = PROGRAM if more.pop("real", False) else STAND_IN
+    return Settings(**{"pin": True, "program": program, **{k: kinds.get(k, lambda v: v)(v) for k, v in more.items()}})
+
+
 def main(arguments: list[str]) -> int:
     islands, generations, *rest = arguments
-    settings = Settings(pin=True, program=STAND_IN)
+    settings = wanted(json.loads(os.environ.get("SETTINGS", "{}")))
     if rest[:1] == ["--resume"]:
         request = start.Request(overrides=(f"generations={generations}",))
-        run, outcome = start.resume(rest[1], request, settings)
+        run, outcome = resuming.resume(rest[1], request, settings)
     else:
         request = start.Request(
             "quick", (f"generations={generations}", f"migration.islands={islands}"), Path(rest[0]) if rest else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import drive, start
+from launcher import drive, start, watching
 from tests.launcher.launch_stand_ins import STAND_IN
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def test_a_launch_states_utilisation_pace_time_left_and_cost_and_warns_with_the_
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("STAND_IN_SECONDS", "0.05")
-    monkeypatch.setattr(drive, "FIRST_REPORT", 3.0)
+    monkeypatch.setattr(watching, "FIRST_REPORT", 3.0)
     request = start.Request("quick", ("generations=90", "migration.islands=1"), Path("mine"))
     settings = drive.Settings(pin=True, cost_per_hour=3.5, program=STAND_IN)
     _, outcome = start.launch(request, 1, settings)
@@ -38,7 +38,7 @@ def test_a_single_process_is_not_blamed_for_the_cores_that_it_leaves_to_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(drive, "FIRST_REPORT", 0.5)
+    monkeypatch.setattr(watching, "FIRST_REPORT", 0.5)
     settings = drive.Settings(account=False, program=STAND_IN)
     _, outcome = start.evolve(start.Request("quick", ("generations=60",)), "island-7", None, settings)
     assert outcome.exit_code == 0

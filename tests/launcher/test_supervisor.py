@@ -1,80 +1,18 @@
 """Real processes, real signals; what evolves is a stand-in (see stand_in_island.py)."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from islands import files
-from islands.rundir import IslandDir, RunDir
+from islands.rundir import RunDir
 from islands.threads import VARIABLES
 from launcher.status import alive, run_status
-
-SCRIPT = Path(__file__).with_name("launch_stand_ins.py")
-ROOT = SCRIPT.parents[2]
-
-
-class Launch:
-    """A launcher of stand-in islands in `folder`."""
-
-    def __init__(self, folder: Path, *arguments: object, faults: str = "", seconds: float = 0.02) -> None:
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), STAND_IN=faults, STAND_IN_SECONDS=str(seconds))
-        command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-    def end(self, within: float = 40.0) -> tuple[int, dict[str, Any], str]:
-        out, err = self.process.communicate(timeout=within)
-        return self.process.returncode, json.loads(out) if out else {}, err
-
-
-@pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Callable[..., Launch]]:
-    started: list[Launch] = []
-
-    def start(*arguments: object, **options: Any) -> Launch:
-        started.append(Launch(tmp_path, *arguments, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-
-
-def wait_for(condition: Callable[[], Any], within: float = 15.0) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
-
-
-def beat(island: IslandDir) -> dict[str, Any]:
-    return files.read_json(island.heartbeat) if island.heartbeat.exists() else {}
-
-
-def at_generation(island: IslandDir, generation: int) -> Callable[[], dict[str, Any] | None]:
-    """The heartbeat, once it has come so far."""
-
-    def look() -> dict[str, Any] | None:
-        found = beat(island)
-        return found if found.get("state") == "running" and found["generation"] >= generation else None
-
-    return look
-
-
-def seen(island: IslandDir) -> list[dict[str, Any]]:
-    return files.read_jsonl(island.path / "seen.jsonl")
+from tests.launcher.launches import Launch, at_generation, beat, seen, wait_for
 
 
 def test_all_islands_finish_and_the_exit_code_is_0(launch: Callable[..., Launch], tmp_path: Path) -> None:
@@ -129,8 +67,8 @@ def test_a_signal_stops_all_islands_with_checkpoints_and_resume_goes_on(
     launched.process.send_signal(number)
     code, summary, _ = launched.end()
     assert code == 128 + number
-    assert [island["state"] for island in summary["islands"]] == ["stopped", "stopped"]
-    assert run_status(RunDir(tmp_path / "mine"))["state"] == "stopped"
+    assert [island["state"] for island in summary["islands"]] == ["STOPPED", "STOPPED"]
+    assert run_status(RunDir(tmp_path / "mine"))["state"] == "STOPPED"
     code, summary, _ = launch(2, 80, "--resume", "mine", seconds=0.0).end()
     assert code == 0
     assert all(seen(island)[1]["from"] >= 3 for island in islands)
@@ -165,7 +103,7 @@ def test_a_configuration_that_cannot_work_is_told_once_and_never_restarted(
 ) -> None:
     code, summary, progress = launch(2, 5, "mine", faults="island-001:refuse").end()
     assert code == 1
-    assert [island["state"] for island in summary["islands"]] == ["done", "failed"]
+    assert [island["state"] for island in summary["islands"]] == ["DONE", "FAILED"]
     assert summary["islands"][1]["restarts"] == 0
     assert "the task cannot be played as configured" in progress
     assert launch(1, 5, "alone", faults="island-000:refuse").end()[0] == 2
@@ -185,7 +123,7 @@ def test_an_island_stopped_by_someone_else_stays_stopped_and_the_launch_says_1(
     launch: Callable[..., Launch], tmp_path: Path
 ) -> None:
     code, summary, _ = launch(2, 5, "mine", faults="island-000:leave").end()
-    assert (code, [island["state"] for island in summary["islands"]]) == (1, ["stopped", "done"])
+    assert (code, [island["state"] for island in summary["islands"]]) == (1, ["STOPPED", "DONE"])
 
 
 def test_islands_stop_when_their_launcher_is_killed_and_resume_waits_for_them(

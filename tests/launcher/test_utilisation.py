@@ -28,7 +28,7 @@ def meter(used: float, busy: float, seconds: float = 20.0, granted: float = 2.0,
 
 
 def running(name: str = "island-000", **more: float) -> Island:
-    return Island(name, "running", 10, 100, seconds_per_generation=0.5, **more)
+    return Island(name, "RUNNING", 10, 100, seconds_per_generation=0.5, **more)
 
 
 def test_utilisation_is_cpu_seconds_over_wall_seconds_times_granted_cores() -> None:
@@ -65,7 +65,7 @@ def test_full_use_needs_no_cause() -> None:
 
 
 def test_starting_islands_are_named_as_the_cause() -> None:
-    starting = Island("a", "starting", 0, 100)
+    starting = Island("a", "RUNNING", 0, 100, starting=True)
     assert "1 of 2 islands are still starting" in causes(meter(10.0, 10.0), [starting, running("b")], 1)[0]
 
 
@@ -74,7 +74,7 @@ def test_too_few_islands_are_named_as_the_cause() -> None:
 
 
 def test_finished_islands_are_named_as_the_cause() -> None:
-    done = Island("b", "done", 100, 100)
+    done = Island("b", "DONE", 100, 100)
     assert "1 of 2 islands have ended" in causes(meter(20.0, 20.0), [running(), done], 1)[0]
 
 
@@ -96,9 +96,9 @@ def test_waiting_for_migration_or_disk_and_silence_are_named() -> None:
 
 
 def test_the_time_left_is_the_slowest_islands() -> None:
-    assert time_left([running(), Island("b", "running", 50, 100, 2.0)]) == pytest.approx(100.0)
-    assert time_left([running(), Island("b", "starting", 0, 100)]) is None
-    assert time_left([Island("a", "done", 100, 100)]) == 0.0
+    assert time_left([running(), Island("b", "RUNNING", 50, 100, 2.0)]) == pytest.approx(100.0)
+    assert time_left([running(), Island("b", "RUNNING", 0, 100, starting=True)]) is None
+    assert time_left([Island("a", "DONE", 100, 100)]) == 0.0
 
 
 def test_the_report_states_utilisation_pace_time_left_and_cost() -> None:

@@ -1,0 +1,89 @@
+"""`status --watch`: look again when something has changed, not on the clock alone.
+
+watchdog tells of changes on this machine. On a network file system it hears nothing that another host writes, so there
+it polls. What it says is a hint and no more: without it the next look comes a little later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.polling import PollingObserver
+
+AT_MOST_EVERY, AT_LEAST_EVERY = 0.25, 1.0
+"""Seconds between two looks."""
+_WORTH_A_LOOK = ("heartbeat.json", "result.json", "launcher.json", "error.json", "held.json", "run.json")
+_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "afs", "glusterfs", "beegfs", "gpfs")
+
+
+class _Bell(FileSystemEventHandler):
+    def __init__(self) -> None:
+        self.rung = threading.Event()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Something has changed; islands replace their files, so that names appear as destinations too."""
+        names = (str(event.src_path), str(getattr(event, "dest_path", "")))
+        if any(name.endswith(_WORTH_A_LOOK) for name in names):
+            self.rung.set()
+
+
+def is_remote(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether `path` lies on a file system that other hosts may write to."""
+    kinds: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in mounts.read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            if len(before.split()) > 4 and after:
+                kinds[before.split()[4].replace("\\040", " ")] = after.split()[0]
+    for folder in (path.resolve(), *path.resolve().parents):
+        if str(folder) in kinds:
+            return kinds[str(folder)].startswith(_REMOTE)
+    return False
+
+
+@contextlib.contextmanager
+def changes(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """Within, a function that returns when something below `folders` has changed, or after a while."""
+    bell = _Bell()
+    remote = any(map(is_remote, folders))
+    observer: Any = PollingObserver(timeout=1.0) if remote else Observer()
+    started = False
+    with contextlib.suppress(OSError):  # no watches left: the clock has to do
+        for folder in folders:
+            if folder.is_dir():
+                observer.schedule(bell, str(folder), recursive=True)
+        observer.start()
+        started = True
+
+    def wait() -> None:
+        began = time.monotonic()
+        bell.rung.wait(AT_LEAST_EVERY)
+        time.sleep(max(0.0, AT_MOST_EVERY - (time.monotonic() - began)))
+        bell.rung.clear()
+
+    try:
+        yield wait
+    finally:
+        if started:
+            observer.stop()
+            observer.join(2.0)
+
+
+def watch(look: Callable[[], Any], show: Callable[[Any], None], folders: Sequence[Path]) -> None:
+    """Show what `look` returns whenever something has changed, until Ctrl-C."""
+    with changes(folders) as wait:
+        while True:
+            value = look()
+            if sys.stdout.isatty():
+                print("\x1b[H\x1b[2J", end="")
+            show(value)
+            sys.stdout.flush()
+            wait()

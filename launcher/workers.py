@@ -1,0 +1,235 @@
+"""The processes that a launcher looks after: its own children, and islands that it found alive."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import site
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from islands import notify, process, threads
+from islands.rundir import IslandDir
+from launcher.cores import pinned
+from launcher.restarts import Death
+from launcher.stall import Patience, Pulse
+from launcher.states import OVER, PENDING
+from launcher.utilisation import process_seconds
+
+PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
+"""How an island process is started; RUN_DIR, the job's arguments and perhaps `--parent PID` follow."""
+
+
+class Ended(NamedTuple):
+    """How a process ended: its exit code (-N: signal N; None: nobody can say) and its CPU seconds."""
+
+    code: int | None
+    cpu_seconds: float
+
+
+class Process(Protocol):
+    """A process that is alive until `poll` says otherwise."""
+
+    pid: int
+    command: tuple[str, ...]
+
+    def poll(self) -> Ended | None:
+        """How it ended; None while it lives."""
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+
+
+class Child:
+    """A process that this one has started."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], command: tuple[str, ...]) -> None:
+        self._popen, self.pid, self.command = popen, popen.pid, command
+
+    def poll(self) -> Ended | None:
+        """Wait for it without waiting."""
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
+        return Ended(self._popen.returncode, usage.ru_utime + usage.ru_stime)
+
+    def send(self, number: int) -> None:
+        """A signal; it cannot reach another process, since nobody else reaps this one."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+class Adopted:
+    """An island that another launcher, now dead, or somebody else has started."""
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.pid = int(identity["pid"])
+        self._identity = identity
+        self._handle: int | None = None
+        with contextlib.suppress(OSError):
+            self._handle = os.pidfd_open(self.pid)
+        self._spent = process_seconds(self.pid) or 0.0
+        self.command = command_of(self.pid)
+
+    @property
+    def stops_by_itself(self) -> bool:
+        """Whether it ends because its launcher has."""
+        return "--parent" in self.command
+
+    def poll(self) -> Ended | None:
+        """Alive by number, start time and boot; how it ended is known to its own parent only."""
+        if process.is_alive(self._identity):
+            self._spent = process_seconds(self.pid) or self._spent
+            return None
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+        return Ended(None, self._spent)
+
+    def send(self, number: int) -> None:
+        """A signal to this process and no later one of its number."""
+        if self._handle is not None and process.is_alive(self._identity):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(self._handle, number)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process to keep alive: its arguments after RUN_DIR, its log, the populations that it plays, its cores."""
+
+    name: str
+    arguments: tuple[str, ...]
+    log: Path
+    islands: tuple[IslandDir, ...]
+    cpus: frozenset[int] | None = None
+    threads: int = 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its results are there."""
+        return all(island.result.is_file() for island in self.islands)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether somebody left a stop file."""
+        return any(island.stop.exists() for island in self.islands)
+
+
+@dataclass
+class Worker:
+    """A job and what became of it. `state` is one of `launcher.states`, `reason` says why where that is not obvious."""
+
+    job: Job
+    patience: Patience = Patience()
+    state: str = PENDING
+    reason: str = ""
+    process: Process | None = None
+    due: float = 0.0
+    restarts: int = 0
+    deaths: tuple[Death, ...] = ()
+    reached: int | None = None
+    code: int | None = None
+    first_start: float = 0.0
+    started: float = 0.0
+    started_at: float = 0.0
+    ended: float = 0.0
+    spent: float = 0.0
+    waits_for_disk: bool = False
+    full: int = 0
+    leaving: bool = False
+    stalled_at: float | None = None
+    terminated: bool = False
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pulse = Pulse(self.patience)
+
+    @property
+    def name(self) -> str:
+        """The job's."""
+        return self.job.name
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in OVER
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of all its processes so far."""
+        living = process_seconds(self.process.pid) if self.process else None
+        return self.spent + (living or 0.0)
+
+    def utilisation(self, now: float) -> float:
+        """CPU seconds over wall seconds × threads, from its first start to its end or `now`."""
+        wall = (self.ended or now) - self.first_start
+        return self.cpu_seconds / (wall * self.job.threads) if self.first_start and wall > 0 else 0.0
+
+    def send(self, number: int) -> None:
+        """A signal to its process, if it has one."""
+        if self.process is not None:
+            self.process.send(number)
+
+    def begin(self, started: Process) -> None:
+        """A process of its own, from now on."""
+        now = time.monotonic()
+        self.process = started
+        self.first_start = self.first_start or now
+        self.started, self.started_at, self.ended = now, time.time(), 0.0
+        self.reason, self.leaving, self.stalled_at, self.terminated = "", False, None, False
+        self.waits_for_disk = False
+        self.pulse.begin(started.pid, now)
+
+
+def start(run_dir: Path, job: Job, program: Sequence[str], detach: bool) -> Child:
+    """Start a job's process: in a session of its own, on its cores, its output in its log."""
+    parent = () if detach else ("--parent", str(os.getpid()))
+    command = (*program, str(run_dir), *job.arguments, *parent)
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.log, "ab") as log, pinned(job.cpus):
+        popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(job.threads),
+            start_new_session=True,
+        )  # fmt: skip
+    return Child(popen, command)
+
+
+def environment(count: int) -> dict[str, str]:
+    """The environment of an island process: this one's, with every library's threads limited before it starts.
+
+    What systemd tells this process is not its children's: they report to their launcher.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in notify.VARIABLES}
+    result = dict(inherited, PYTHONFAULTHANDLER="1", **dict.fromkeys(threads.VARIABLES, str(count)))
+    spec = importlib.util.find_spec("islands")
+    home = str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
+    if home and home not in site.getsitepackages():
+        result["PYTHONPATH"] = os.pathsep.join(filter(None, [home, result.get("PYTHONPATH", "")]))
+    return result
+
+
+def command_of(pid: int) -> tuple[str, ...]:
+    """The command line of a process; empty when it is gone."""
+    with contextlib.suppress(OSError):
+        return tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
+    return ()
+
+
+def ending(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "ended without a word"
+    if code < 0:
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"

@@ -1,0 +1,68 @@
+"""Looking on: told of changes by watchdog, polling where another host may write; and all runs of the machine."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from islands import files
+from islands.rundir import RunDir
+from launcher import looking
+from tests.launcher.launches import Launch, at_generation, evolab, wait_for
+
+MOUNTS = """22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 0:40 / /mnt/exp rw - nfs4 server:/exp rw
+31 22 0:41 / /mnt/exp/local rw - tmpfs tmpfs rw
+32 22 0:42 / /mnt/with\\040space rw - fuse.sshfs host:/ rw
+"""
+
+
+def test_a_change_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "AT_LEAST_EVERY", 60.0)
+    island = tmp_path / "run" / "island-000"
+    island.mkdir(parents=True)
+    with looking.changes([tmp_path]) as wait:
+        threading.Timer(0.5, lambda: files.write_json(island / "heartbeat.json", {})).start()
+        begun = time.monotonic()
+        wait()
+    assert time.monotonic() - begun < 30
+
+
+def test_without_a_change_one_looks_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "AT_LEAST_EVERY", 0.3)
+    with looking.changes([tmp_path, tmp_path / "nowhere"]) as wait:
+        (tmp_path / "island.log").write_text("nothing to look at")
+        wait()
+
+
+@pytest.mark.parametrize(
+    ("path", "remote"),
+    [("/mnt/exp/run", True), ("/mnt/exp/local/run", False), ("/mnt/with space/run", True), ("/home/run", False)],
+)
+def test_a_network_file_system_is_polled(path: str, remote: bool, tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS)
+    assert looking.is_remote(Path(path), mounts) is remote
+
+
+def test_top_shows_runs_that_lie_elsewhere_as_long_as_their_processes_live(
+    launch: Callable[..., Launch], tmp_path: Path
+) -> None:
+    launched = launch(2, 100_000, "mine")
+    run = RunDir(tmp_path / "mine")
+    wait_for(lambda: run.plan.exists())
+    for island in run.islands():
+        wait_for(at_generation(island, 2))
+    nowhere = tmp_path / "elsewhere"
+    nowhere.mkdir()
+    found = json.loads(evolab(nowhere, "top", "--json").stdout)
+    (mine,) = [entry for entry in found if entry["run"] == str(run.path)]
+    assert (mine["state"], mine["processes"], mine["states"]) == ("RUNNING", 2, {"RUNNING": 2})
+    assert str(run.path) in evolab(nowhere, "top").stdout
+    launched.process.send_signal(signal.SIGTERM)
+    launched.end()
+    assert str(run.path) not in evolab(nowhere, "top").stdout
