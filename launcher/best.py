@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,11 @@ def export(name: str, path: Path) -> Path:
 
 
 def importance(name: str, method: str) -> dict[str, Any]:
-    """The JSON of `evolab importance`: the share of the first objective's variance that each parameter explains.
+    """The JSON of `evolab importance`: each parameter's share in what the first objective came to.
 
-    PED-ANOVA (Watanabe, Bansal & Hutter 2023) or fANOVA (Hutter, Hoos & Leyton-Brown 2014), as Optuna computes them,
-    over the parameters that every complete trial has; conditional ones are listed as not ranked.
+    PED-ANOVA (Watanabe, Bansal & Hutter 2023) asks what the best tenth of the trials have in common, fANOVA (Hutter,
+    Hoos & Leyton-Brown 2014) what explains the variance, as Optuna computes them; fANOVA over the parameters that every
+    complete trial has, the others are listed as not ranked.
     """
     import optuna
     from optuna import importance as optunas
@@ -113,7 +115,9 @@ def importance(name: str, method: str) -> dict[str, Any]:
         if method == "fanova"
         else optunas.PedAnovaImportanceEvaluator()
     )
-    found = optunas.get_param_importances(memory, evaluator=evaluator, target=lambda trial: float(trial.values[0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the lowest targets count as the best: they do here
+        found = optunas.get_param_importances(memory, evaluator=evaluator, target=lambda trial: -float(trial.values[0]))
     return {
         "study": known.name,
         "method": method,

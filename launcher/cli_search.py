@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def search(study: str | None, listing: bool, as_json: bool, **wanted: Any) -> No
         raise click.UsageError("expected the name of a STUDY, or --list")
     from launcher import search as searching
 
-    summary, code = searching.search(_request(study, **wanted))
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray, for one, would tell of workers that died
+        summary, code = searching.search(_request(study, **wanted))
     print_or_json(summary, tables.study, as_json)
     sys.exit(code)
 

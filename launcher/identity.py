@@ -86,8 +86,12 @@ def make_or_compare(study: StudyDir, wanted: Identity) -> Identity:
     """Write the identity of a new study, or refuse another one's folder with what differs; the one that holds."""
     if not study.identity.exists():
         check_name(wanted.name, "study")
+        if study.path.exists() and not study.path.is_dir():
+            raise ConfigError(
+                f"the study's folder {study.path}", expected="a folder", got="a file", do="choose another --out"
+            )
         files.make_folder(study.path)
-        if other := sorted(path.name for path in study.path.iterdir()):
+        if other := sorted(path.name for path in study.path.iterdir() if not path.name.startswith(".")):
             raise ConfigError(f"{study.path} is not empty and no study ({other[0]}, …)", do="choose another --out")
         made = {**wanted.as_dict(), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         files.write_json(study.identity, made)

@@ -8,6 +8,7 @@ asks and tells, so the journal has one writer, and a line that a crash tore is c
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -88,10 +89,7 @@ class OptunaMemory:
                 self.study.set_metric_names(list(objectives))
                 self.study.set_user_attr("evolab", study_id)
             elif known != study_id:
-                raise ConfigError(
-                    f"the storage {storage or place.journal} holds another study called {name!r}",
-                    do="choose another name for the study, or another --storage",
-                )
+                raise _another(storage or str(place.journal), name)
 
     def recover(self, trials: Sequence[Trial]) -> None:
         """Tell what only the files know, fail what only the storage thinks is running."""
@@ -134,8 +132,8 @@ class OptunaMemory:
             return False
         if len(values) > 1:
             return self.pruner.dominated(trial.number, step, values)
-        self.study.pruner = self.pruner.of_optuna()
         with _quiet():
+            self.study.pruner = self.pruner.of_optuna()
             asked.report(values[0], step)
             return bool(asked.should_prune())
 
@@ -253,6 +251,30 @@ def _storage(place: StudyDir, url: str | None) -> Any:
     with suppress(FileNotFoundError):
         place.journal.with_name(place.journal.name + ".lock").unlink()  # a dead parent's: this one holds the study
     return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+
+
+def reach(url: str, name: str, study_id: str) -> None:
+    """Refuse a storage that cannot be reached, or that has another study called `name`, before anything is written."""
+    with _quiet(), _reached(url):
+        from optuna.storages import get_storage
+
+        storage = get_storage(url)
+        with suppress(KeyError):  # there is none of that name
+            found = storage.get_study_id_from_name(name)
+            known = storage.get_study_user_attrs(found).get("evolab")
+            if known != study_id and (known is not None or storage.get_all_trials(found, deepcopy=False)):
+                raise _another(url, name)
+
+
+def _another(storage: str, name: str) -> ConfigError:
+    do = "choose another name for the study, or another --storage"
+    return ConfigError(f"the storage {storage} holds another study called {name!r}", do=do)
+
+
+def needs_package(option: str, package: str) -> None:
+    """Refuse an `option` whose `package` is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(option, expected=f"the package {package}", got="none", do=f"pip install {package}")
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from islands.config import Config
 from islands.errors import ConfigError
 
 _SUFFIXES = (".yaml", ".yml")
+_OTHERS = ("machines",)
+"""Files beside the presets that are none: `machines.yaml` is what `evolab plan` compares."""
 
 
 class Preset(NamedTuple):
@@ -37,7 +39,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The names of all presets, sorted."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return sorted(path.stem for path in folder().glob("*.yaml") if path.stem not in _OTHERS)
 
 
 def path_of(name_or_path: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 from islands.config import Config
 from islands.errors import ConfigError
 from islands.rundir import check_name
-from launcher import backends, claims, cores, identity, presets, pruning, space, study_show, study_summary
+from launcher import backends, claims, cores, identity, memory, presets, pruning, space, study_show, study_summary
 from launcher import run as runs
 from launcher.flight import Options, Slot
 from launcher.identity import SEARCHED, Identity
 from launcher.memory import SAMPLERS, Forgetful, Memory, OptunaMemory
 from launcher.space import ISLANDS
-from launcher.study import Study
+from launcher.study import Study, revivable
 from launcher.trials import OBJECTIVES, STUDIES, StudyDir
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
@@ -74,17 +74,24 @@ def search(request: Request) -> tuple[dict[str, Any], int]:
     """Run the study, or continue it: its summary, and the exit code."""
     _check(request)
     place = request.place
-    known = identity.read(place) if place.identity.is_file() else None
-    with claimed(request, known) as slots:
-        wanted = identity_of(request, known, slots)
+    old = identity.read(place) if place.identity.is_file() else None
+    with ExitStack() as stack:
+        if old:
+            stack.enter_context(identity.held(place))
+        slots = stack.enter_context(claimed(request, old))
+        wanted = identity_of(request, old, slots)
+        if request.storage is not None:
+            memory.reach(request.storage, wanted.name, wanted.study_id)
         known = identity.make_or_compare(place, wanted)
-        with identity.held(place), study_show.showing() as show:
-            show.event(_announcement(request, known, slots))
-            study = _study(request, known, slots, show)
-            if request.revive is not None:
-                study.revive(request.revive)
-            code = study.run()
-            summary = study_summary.summary_of(place, known, [study.trials[n] for n in sorted(study.trials)])
+        if not old:
+            stack.enter_context(identity.held(place))
+        show = stack.enter_context(study_show.showing())
+        show.event(_announcement(request, known, slots))
+        study = _study(request, known, slots, show)
+        if request.revive is not None:
+            study.revive(request.revive)
+        code = study.run()
+        summary = study_summary.summary_of(place, known, [study.trials[n] for n in sorted(study.trials)])
     return summary, code
 
 
@@ -96,10 +103,10 @@ def _study(request: Request, known: Identity, slots: tuple[Slot, ...], show: stu
     )  # fmt: skip
     runs_a_trial = len(known.seeds) if known.islands != 1 else 1
     pruner = pruning.Pruner(request.pruner, known.base.generations * runs_a_trial)
-    memory = _memory(request, known, pruner)
+    remembers = _memory(request, known, pruner)
     granted = sum(slot.cores for slot in slots)
     backend = backends.make(kind, request.concurrent, granted, request.address)
-    return Study(place, known, options, memory, pruner, backend, show)
+    return Study(place, known, options, remembers, pruner, backend, show)
 
 
 def _memory(request: Request, known: Identity, pruner: pruning.Pruner) -> Memory:
@@ -225,6 +232,8 @@ def _check(request: Request) -> None:
                           do="take --backend processes")  # fmt: skip
     if request.address and kind != "ray":
         raise ConfigError("--address", expected="--backend ray", got=kind)
+    if any(text.partition("=")[0].strip() == ISLANDS for text in request.overrides):
+        raise ConfigError(f"--set {ISLANDS}", expected="--islands to say how many", got="--set")
     if request.max_cost is not None and request.cost_per_hour is None:
         raise ConfigError("--max-cost", expected="--cost-per-hour with it", got="none")
     objectives = 2 if request.multi_objective else 1
@@ -236,8 +245,13 @@ def _check(request: Request) -> None:
                           do="it is the baseline without Optuna: take --backend processes")  # fmt: skip
     if objectives > 1 and request.sampler == "cmaes":
         raise ConfigError("--sampler cmaes", expected="one objective", got="two", do="take nsga2, tpe, gp or random")
-    if request.revive is not None and not request.place.identity.is_file():
-        raise ConfigError(f"--revive {request.revive}", expected="a study that exists", got=str(request.place.path))
+    if request.sampler == "cmaes":
+        memory.needs_package("--sampler cmaes", "cmaes")
+    if request.revive is not None:
+        if not request.place.identity.is_file():
+            raise ConfigError(f"--revive {request.revive}", expected="a study that exists", got=str(request.place.path))
+        revivable(request.place, request.revive)
+    backends.check(kind)
 
 
 def _announcement(request: Request, known: Identity, slots: Sequence[Slot]) -> str:

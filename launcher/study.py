@@ -19,6 +19,7 @@ from launcher import board, signals, study_show, study_summary
 from launcher.backends import Backend
 from launcher.flight import Options, Running
 from launcher.identity import Identity
+from launcher.locks import Held
 from launcher.memory import Memory
 from launcher.objective import complaint_of, end_workers, progress_of, seed_results, values_of
 from launcher.pruning import Pruner, milestones
@@ -34,6 +35,15 @@ FRUITLESS = 3
 """So many times a trial is started again without having come any further."""
 HELD_RETRY = 1.0
 """Seconds until a trial is tried again whose last process has not ended yet."""
+
+
+def revivable(place: StudyDir, number: int) -> Trial:
+    """The trial `number` if it was pruned (or was, and is going on already); refused otherwise."""
+    trial = place.read(number) if number in place.numbers() else None
+    if trial is None or not (trial.state == PRUNED or (trial.state == RUNNING and trial.revived)):
+        got = trial.state if trial else "no such trial"
+        raise ConfigError(f"--revive {number}", expected="a trial that was pruned", got=got)
+    return trial
 
 
 class Study:
@@ -81,6 +91,7 @@ class Study:
 
     def recover(self) -> None:
         """Take up a study where it was left."""
+        files.remove_temporaries(self.place.path)
         self.trials = {trial.number: trial for trial in self.place.trials()}
         before = {number: trial.optuna for number, trial in self.trials.items()}
         self.memory.recover(list(self.trials.values()))
@@ -97,10 +108,7 @@ class Study:
 
     def revive(self, number: int) -> None:
         """Let a pruned trial go on to its end, unpruned this time."""
-        trial = self.trials.get(number) or (self.place.read(number) if number in self.place.numbers() else None)
-        if trial is None or trial.state not in (PRUNED, RUNNING):
-            got = f"{trial.state}" if trial else "no such trial"
-            raise ConfigError(f"--revive {number}", expected="a trial that was pruned", got=got)
+        trial = revivable(self.place, number)
         trial.state, trial.revived, trial.ended, trial.reason = RUNNING, True, None, ""
         self.place.write(trial)
 
@@ -182,10 +190,11 @@ class Study:
         """What the end of a trial's process means for the trial."""
         if code == 0:
             self._complete(running)
-        elif running.pruned and (code == STOPPED or code < 0):
-            self._end(running, PRUNED, running.pruned)
-        elif running.asked_to_stop is not None and (code == STOPPED or code < 0):
-            self._suspend(running)
+        elif running.asked_to_stop is not None and (code in (STOPPED, Held.launcher_code) or code < 0):
+            if running.pruned:
+                self._end(running, PRUNED, running.pruned)
+            else:
+                self._suspend(running)
         elif code == STOPPED:
             self._end(running, FAIL, "its islands were stopped by someone's request")
         elif code in (ConfigError.exit_code, 1, 2):
@@ -195,7 +204,7 @@ class Study:
 
     def _again(self, running: Running, code: int) -> None:
         """Its process died or could not begin: start it again from its islands' checkpoints, if that helps."""
-        held = code == 3
+        held = code == Held.launcher_code
         farther = running.progress.generations > running.before
         running.fruitless = 0 if farther else running.fruitless + (not held)
         how = (

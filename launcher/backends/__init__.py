@@ -69,6 +69,14 @@ def wait_for(study: str, number: int, log: str) -> int:
         return process.wait()
 
 
+def check(name: str) -> None:
+    """Refuse a backend that is not installed."""
+    if name == "ray":
+        from launcher.backends.ray import module
+
+        module()
+
+
 def make(name: str, jobs: int, cores: int, address: str | None = None) -> Backend:
     """The backend `name` for `jobs` trials at a time on `cores` cores."""
     if name == "ray":

@@ -7,7 +7,12 @@ makes the study start them again from their checkpoints, in a new pool.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from launcher.backends import LOST, end_worker, wait_for
@@ -25,12 +30,18 @@ class Pool:
 
     def start(self, study: Path, number: int, threads: int) -> None:
         """Give the trial to the pool."""
+        self._studies[number] = StudyDir(study)
+        try:
+            self._futures[number] = self._submit(study, number)
+        except BrokenProcessPool:  # a worker died that had nothing to do
+            self._pool = None
+            self._futures[number] = self._submit(study, number)
+
+    def _submit(self, study: Path, number: int) -> Future[int]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=context)
-        self._studies[number] = StudyDir(study)
-        log = self._studies[number].log(number)
-        self._futures[number] = self._pool.submit(wait_for, str(study), number, str(log))
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_belong)
+        return self._pool.submit(wait_for, str(study), number, str(StudyDir(study).log(number)))
 
     def ended(self) -> dict[int, int]:
         """The exit codes of those that have ended."""
@@ -55,3 +66,16 @@ class Pool:
             self.kill(number)
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _belong() -> None:
+    """A worker ends with the study's process, even a killed one, which stops its trial; Ctrl-C is for the study."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    study = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if study is not None:
+            wait([study.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

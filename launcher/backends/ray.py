@@ -19,9 +19,9 @@ class Ray:
     """See `launcher.backends.Backend`. Ray only places and starts the processes: retries are the study's."""
 
     def __init__(self, cores: int, address: str | None) -> None:
-        self._ray = _module()
+        self._ray = module()
         self._address = address
-        self._folder = None if address else tempfile.mkdtemp(prefix="evolab-ray-")
+        self._folder = None if address else short_folder()
         self._tasks: dict[int, Any] = {}
         self._studies: dict[int, StudyDir] = {}
         local = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": self._folder}
@@ -32,6 +32,7 @@ class Ray:
                 **({} if address else local),
             )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self._remove_folder()
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ConfigError(
                 "Ray", expected=f"a cluster at {address}" if address else "a local start", got=first
@@ -69,11 +70,24 @@ class Ray:
         for number in list(self._tasks):
             self.kill(number)
         self._ray.shutdown()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _module() -> Any:
+def short_folder() -> str:
+    """A new temporary folder for Ray: its sockets lie 64 bytes deeper, and the kernel takes paths of up to 107."""
+    folder = tempfile.mkdtemp(prefix="evolab-ray-")
+    if len(os.fsencode(folder)) > 107 - 64:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="evolab-ray-", dir="/tmp")
+    return folder
+
+
+def module() -> Any:
+    """Ray, or one line that says what to install."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
