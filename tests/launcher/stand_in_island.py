@@ -5,9 +5,8 @@
 What goes wrong is told by the environment variable STAND_IN, `island:fault` pairs separated by commas:
 `island-001:crash` (dies at once, always), `:crash-once`, `:refuse` (exit 78), `:full` (exit 74), `:silent` (exit 0
 without a result), `:stubborn` (ignores SIGTERM), `:leave` (exits 85 unasked), `:hang` (its work stands still at
-generation 3) and `:hang-once`. In a study the islands of one trial are
-meant by `0003/island-001`. STAND_IN_SECONDS is the length of a generation. What a population comes to depends on its
-configuration and seed alone: see `worth`.
+generation 3) and `:hang-once`. In a study the islands of one trial are meant by `0003/island-001`. STAND_IN_SECONDS is
+the length of a generation. What a population comes to depends on its configuration and seed alone: see `worth`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Stage:
         self.faults = {number: list(codes) for number, codes in (faults or {}).items()}
         self.starts: list[int] = []
         self.most = 0
-        self._playing: dict[int, Iterator[None]] = {}
+        self._playing: dict[int, Generator[None, None, int]] = {}
 
     def start(self, study: Path, number: int, threads: int) -> None:
         self.starts.append(number)
@@ -128,7 +128,7 @@ class Stage:
         self._playing.clear()
 
 
-def played(study: StudyDir, number: int) -> Iterator[None]:
+def played(study: StudyDir, number: int) -> Generator[None, None, int]:
     """A trial's process, a generation at a time; it returns its exit code."""
     trial, pid = study.read(number), NO_PROCESS + number
     base = loading.from_dict(files.read_json(study.identity)["configuration"])
