@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from islands.rundir import RunDir
-    from launcher.drive import Outcome
+    from launcher.settings import Outcome, Settings
     from launcher.start import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +38,17 @@ _SEED = click.option("--seed", type=int, help="The (first) seed.")
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where genomes are evaluated.")
 _EVERY = click.option("--migrate-every", type=int, help="Generations between migrations (default 10; 0: never).")
 _MIGRANTS = click.option("--migrants", type=int, help="Genomes that leave, and that arrive (default 5).")
+DRIVING = (
+    click.option("--pin/--no-pin", default=True, show_default=True, help="Give every island a core of its own."),
+    click.option("--cost-per-hour", type=float, help="What this machine costs; the run's cost is then stated."),
+    click.option("--max-cost", type=float, help="Stop with checkpoints when the run has cost so much in all."),
+    click.option("--max-hours", type=float, help="Stop with checkpoints after so many hours."),
+    click.option("--detach", is_flag=True, help="Islands outlive this launcher; the next one adopts them."),
+    click.option("--on-finish", metavar="COMMAND", help="Run it in the end, with EVOLAB_RUN and EVOLAB_EXIT_CODE set."),
+    click.option("--prometheus", type=click.Path(path_type=Path), help="Keep a Prometheus text file of the figures."),
+    click.option("--low-water", type=float, metavar="GB", help="Warn below it (default: 1 GB or 2 %, the larger)."),
+)
+"""How `launch` and `resume` drive a run; see `settings_of`."""
 _OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="The run directory itself. Default: runs/<name> in this folder."
 )
@@ -87,7 +98,7 @@ def run(
 
     request = _request(wanted, {"evaluation.stagnation_limit": stagnation_limit, "device": device})
     directory, outcome = start.run_seeds(request, seeds, batched)
-    _finish(directory, outcome, summary.of_run(directory), tables.seeds, as_json)
+    finish(directory, outcome, summary.of_run(directory), tables.seeds, as_json)
 
 
 @commands.command()
@@ -111,7 +122,7 @@ def evolve(
 
     options = {"device": device, "migration.every": migrate_every, "migration.migrants": migrants}
     directory, outcome = start.evolve(_request(wanted, options), name, migration_dir)
-    _finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
+    finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
 
 
 @commands.command()
@@ -119,15 +130,12 @@ def evolve(
 @click.option("--islands", type=_Count(), help="How many, or auto (default): one per usable core.")
 @click.option("--topology", help="full, ring, torus, star, random-K, isolated, or edges such as a>b,b>c.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads (and cores) per island.")
-@click.option("--pin/--no-pin", default=True, show_default=True, help="Give every island a core of its own.")
-@click.option("--cost-per-hour", type=float, help="What this machine costs; the run's cost is then stated.")
+@shared_options(*DRIVING)
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped; -g extends it.")
 def launch(
     islands: int | None,
     topology: str | None,
     threads: int,
-    pin: bool,
-    cost_per_hour: float | None,
     resume: str | None,
     device: str | None,
     migrate_every: int | None,
@@ -136,8 +144,7 @@ def launch(
     **wanted: Any,
 ) -> None:
     """Launch an archipelago: islands in processes of their own, one a core, that exchange genomes through files."""
-    from launcher import start, summary, tables
-    from launcher.drive import Settings
+    from launcher import resuming, start, summary, tables
 
     options = {
         "device": device,
@@ -146,14 +153,18 @@ def launch(
         "migration.islands": islands,
         "migration.topology": topology,
     }
-    request, settings = _request(wanted, options), Settings(pin=pin, cost_per_hour=cost_per_hour)
-    directory, outcome = start.resume(resume, request, settings) if resume else start.launch(request, threads, settings)
-    _finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
+    settings = settings_of(**{name: wanted.pop(name) for name in _DRIVEN})
+    request = _request(wanted, options)
+    if resume:
+        directory, outcome = resuming.resume(resume, request, settings)
+    else:
+        directory, outcome = start.launch(request, threads, settings)
+    finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
 
 
 @commands.command()
 @click.argument("run", required=False)
-@click.option("--watch", is_flag=True, help="Stay and redraw every second until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Stay and redraw what changes until Ctrl-C.")
 @JSON
 def status(run: str | None, watch: bool, as_json: bool) -> None:
     """Show the state of RUN, or of all runs in ./runs, from the files alone."""
@@ -162,7 +173,10 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:
 
     look, show = (states.of_one(run), tables.status) if run else (states.of_all(), tables.statuses)
     if watch:
-        tables.watch(look, show)
+        from launcher import looking
+        from launcher.run import RUNS, find
+
+        looking.watch(look, show, [find(run).path if run else RUNS])
     else:
         print_or_json(look(), show, as_json)
 
@@ -233,7 +247,18 @@ def print_or_json(value: Any, table: Callable[[Any], None], as_json: bool) -> No
         table(value)
 
 
-def _finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], None], as_json: bool) -> NoReturn:
+def settings_of(low_water: float | None, **driving: Any) -> Settings:
+    """The settings that the options in `DRIVING` ask for."""
+    from launcher.settings import Settings
+
+    return Settings(low_water=None if low_water is None else low_water * 1e9, **driving)
+
+
+_DRIVEN = ("pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "low_water")
+
+
+def finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], None], as_json: bool) -> NoReturn:
+    """What a command that drives a run ends with: complaints, its result, its exit code."""
     from launcher.start import complaints
 
     for line in complaints(run, outcome):
@@ -245,10 +270,13 @@ def _finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], No
 
 def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
-    from islands.errors import EvolabError
+    from islands.errors import DiskError, EvolabError
+    from launcher.cli_machine import doctor, plan
+    from launcher.cli_operate import logs, resume, stop, top
     from launcher.cli_search import best, importance, search
+    from launcher.cli_units import install_unit, island
 
-    for command in (search, best, importance):
+    for command in (search, best, importance, island, install_unit, plan, doctor, resume, stop, logs, top):
         commands.add_command(command)
     try:
         commands.main(prog_name="evolab", standalone_mode=False)
@@ -259,7 +287,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "launcher_code", 2))
+        sys.exit(75 if isinstance(error, DiskError) else getattr(error, "launcher_code", 2))
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:  # whoever read our output has had enough

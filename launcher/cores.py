@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +68,21 @@ def pinned(cpus: frozenset[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def physical(cpus: Iterable[int], root: Path = Path("/")) -> int:
+    """On how many physical cores `cpus` lie, as far as the kernel says; where it does not, each is one."""
+    return len({min(siblings(cpu, root), default=cpu) for cpu in cpus})
+
+
+def siblings(cpu: int, root: Path = Path("/")) -> list[int]:
+    """The hyper-threads of the physical core that `cpu` is one of; empty where the kernel does not say."""
+    return _list(_read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
+
+
 def _physical_first(cpus: list[int], root: Path) -> tuple[int, ...]:
     """`cpus` with the first hyper-thread of every physical core before all the second ones."""
     ranks: dict[int, int] = {}
     for cpu in cpus:
-        siblings = _list(_read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
-        present = [sibling for sibling in siblings if sibling in cpus]
+        present = [sibling for sibling in siblings(cpu, root) if sibling in cpus]
         ranks[cpu] = present.index(cpu) if cpu in present else 0
     return tuple(sorted(cpus, key=lambda cpu: (ranks[cpu], cpu)))
 
@@ -98,7 +107,7 @@ def _read(path: Path) -> str:
 def _quota(root: Path) -> float | None:
     """The smallest CPU quota, in cores, of this process's cgroup and all above it; None without one."""
     quotas: list[float] = []
-    for group in _groups(root):
+    for group in groups(root):
         quotas += [quota for quota in (_quota_v2(group), _quota_v1(group)) if quota is not None]
     return min(quotas, default=None)
 
@@ -113,12 +122,12 @@ def _quota_v1(group: Path) -> float | None:
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's CPU cgroups, each followed by its parents up to the mount point."""
+def groups(root: Path = Path("/"), controller: str = "cpu") -> Iterator[Path]:
+    """The folders of this process's cgroups for `controller`, each followed by its parents up to the mount point."""
     paths: dict[str, str] = {}
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
-        if controllers == "" or "cpu" in controllers.split(","):
+        if controllers == "" or controller in controllers.split(","):
             paths["v1" if controllers else "v2"] = path
     for line in _read(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
@@ -126,7 +135,7 @@ def _groups(root: Path) -> Iterator[Path]:
         if len(fields) < 5 or len(kind) < 3:
             continue
         version = {"cgroup2": "v2", "cgroup": "v1"}.get(kind[0], "")
-        if version not in paths or (version == "v1" and "cpu" not in kind[-1].split(",")):
+        if version not in paths or (version == "v1" and controller not in kind[-1].split(",")):
             continue
         mount = root / fields[4].lstrip("/")
         inside = paths[version].removeprefix(fields[3].rstrip("/")).strip("/")

@@ -70,11 +70,13 @@ def report(folder: Path, wanted: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=12.0, help="how long the shortest trial must be")
+    parser.add_argument("--generations", type=int, help="of a trial, instead of a first try that finds out how many")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as first:
-        rate = pace(Path(first))
+    generations = arguments.generations
+    if generations is None:
+        with tempfile.TemporaryDirectory() as first:
+            generations = int(pace(Path(first)) * arguments.minutes * 60 * 1.25)
     folder = Path(tempfile.mkdtemp(prefix="evolab-soak-"))
-    generations = int(rate * arguments.minutes * 60 * 1.25)
     print(f"{generations} generations a trial, in {folder}", flush=True)
     processes = [start(name, trials, generations, folder) for name, trials in BACKENDS.items()]
     codes = [process.wait() for process in processes]

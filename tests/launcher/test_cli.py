@@ -114,7 +114,7 @@ def test_results_and_status_list_every_run(folder: Path) -> None:
         ("runs/second", 3, 9.0),
     ]
     states = json.loads(evolab(folder, "status", "--json").stdout)
-    assert [(run["run"], run["state"]) for run in states] == [("runs/first", "done"), ("runs/second", "done")]
+    assert [(run["run"], run["state"]) for run in states] == [("runs/first", "DONE"), ("runs/second", "DONE")]
 
 
 def test_tables_are_whole_when_piped_and_an_empty_folder_says_so(folder: Path, tmp_path: Path) -> None:
@@ -133,5 +133,5 @@ def test_watching_redraws_until_it_is_stopped(folder: Path) -> None:
         time.sleep(2.5)
         watching.send_signal(2)
         out, _ = watching.communicate(timeout=5)
-    assert out.count("runs/first: done") >= 2
+    assert out.count("runs/first: DONE") >= 2
     assert watching.returncode == 130

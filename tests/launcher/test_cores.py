@@ -101,3 +101,15 @@ def test_pinning_is_undone_for_the_launcher_itself() -> None:
     with cores.pinned(first):
         assert os.sched_getaffinity(0) == first
     assert os.sched_getaffinity(0) == before
+
+
+def test_hyperthreads_of_one_physical_core_count_as_one(tmp_path: Path) -> None:
+    siblings = {
+        f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": f"{cpu % 4},{cpu % 4 + 4}\n"
+        for cpu in range(8)
+    }
+    root = tree(tmp_path, siblings)
+    assert cores.physical(range(8), root) == 4
+    assert cores.physical([0, 1, 4], root) == 2
+    assert cores.physical([1, 2], root) == 2
+    assert cores.physical(range(8), tmp_path / "nothing") == 8
