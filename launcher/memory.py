@@ -117,13 +117,34 @@ class OptunaMemory:
         """The next point; the sampler is made anew for every trial, so that resuming neither repeats nor changes it."""
         with _quiet():
             self.study.sampler = self._sampler(number)
-            if self.sampler == "random":
-                self.study.enqueue_trial(self.space.draw(Dice(self.seed, number), self.base))
-            trial = self.study.ask()
-            params = self.space.draw(trial, self.base)
+            trial, params = self._draw(number, by_dice=self.sampler == "random")
+            if self.sampler != "random" and self._tried(trial, params):
+                self._end(trial, "a point that was tried before; a random one takes its place")
+                trial, params = self._draw(number, by_dice=True)
             trial.set_user_attr("trial", number)
         self._running[number] = trial
         return params, trial.number
+
+    def _draw(self, number: int, by_dice: bool) -> tuple[optuna.trial.Trial, Params]:
+        """A new trial of the storage with its point: the sampler's, or one that follows from seed and number alone."""
+        if by_dice:
+            self.study.enqueue_trial(self.space.draw(Dice(self.seed, number), self.base))
+        trial = self.study.ask()
+        return trial, self.space.draw(trial, self.base)
+
+    def _tried(self, trial: optuna.trial.Trial, params: Params) -> bool:
+        """Whether another trial has this very point: NSGA-II hands parents on unchanged, which costs a whole trial."""
+        import optuna
+
+        others = (each for each in self.study.get_trials(deepcopy=False) if each.number != trial.number)
+        return any(each.params == params for each in others if each.state != optuna.trial.TrialState.FAIL)
+
+    def _end(self, trial: optuna.trial.Trial, reason: str) -> None:
+        """Fail a trial of the storage that never becomes one of the study's."""
+        import optuna
+
+        trial.set_user_attr("reason", reason)
+        self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
     def report(self, trial: Trial, step: int, values: Sequence[float]) -> bool:
         """By Optuna's pruner with one objective; Optuna has none for several, so there by ours."""

@@ -128,6 +128,20 @@ def test_every_sampler_asks_for_points_of_the_space_before_and_after_its_startup
     assert len(points) >= (10 if sampler == "nsga2" else 12)  # a genetic algorithm's offspring may be like a parent
 
 
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_no_point_is_paid_for_twice(place: StudyDir, sampler: str) -> None:
+    heard = optunas(place, known(), sampler=sampler, trials=16)
+    trials = []
+    for number in range(1, 41):
+        trials.append(asked(heard, number))
+        heard.tell(complete(trials[-1], float(number % 7)))
+    points = [json.dumps(trial.params, sort_keys=True) for trial in trials]
+    assert len(set(points)) == 40
+    repeated = [frozen for frozen in storage_trials(place) if frozen.state.name == "FAIL"]
+    assert all("tried before" in frozen.user_attrs["reason"] for frozen in repeated)
+    assert repeated or sampler == "tpe"
+
+
 def place_of(place: StudyDir, who: Identity) -> StudyDir:
     identity.make_or_compare(place, who)
     return place
