@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from islands.errors import ConfigError, EvolabError
-from launcher.findings import Check, Finding, worst
+from launcher.findings import ROOM, Check, Finding, worst
 from launcher.supervisor import environment
 
 PATIENCE: Mapping[str, float] = {"machine": 20.0, "island": 90.0, "yours": 90.0, "disk": 30.0, "run": 30.0}
@@ -95,7 +95,9 @@ def _findings(child: _Child) -> list[Finding]:
     late = child.process.poll() is None
     said, begun = _heard(child)
     if late:
-        left = _end(child.process)
+        _end(child.process)
+        killed = child.process.poll() == -signal.SIGKILL or child.process.poll() is None
+        left = f"; a folder {ROOM}* may be left there" if child.group == "disk" and killed else ""
         said.append(Finding(begun or child.group, "error", f"no answer in time{left}", _HUNG))
     elif child.process.returncode:
         words = _read(child.process.stderr).decode(errors="replace").strip().splitlines() or ["no word"]
@@ -128,18 +130,14 @@ def _read(stream: Any) -> bytes:
     return stream.read() or b""
 
 
-def _end(process: subprocess.Popen[bytes]) -> str:
-    """End a child, gently and then not; what is to be said of it where even that does not help."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a child, gently and then not; one that waits for a dead disk cannot be ended, and is left to the kernel."""
     for stop in (process.terminate, process.kill):
         if process.poll() is not None:
             break
         stop()
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-    for stream in (process.stdout, process.stderr):
-        if stream is not None and process.poll() is not None:
-            stream.close()
-    return "" if process.poll() is not None else f", and process {process.pid} cannot be ended"
 
 
 def main(arguments: list[str]) -> int:

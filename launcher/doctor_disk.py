@@ -13,7 +13,7 @@ from pathlib import Path
 
 from islands.errors import ConfigError
 from launcher.doctor_trials import TRIALS, Place
-from launcher.findings import Check, Finding
+from launcher.findings import ROOM, Check, Finding
 from launcher.mounts import Mount, mount_of
 
 LEAST_GB, SCARCE_GB = 0.2, 2.0
@@ -33,7 +33,7 @@ def checks(folder: Path) -> Iterator[Sequence[Check]]:
         ("inodes", lambda: inodes(os.statvfs(folder))),
     ]
     try:
-        name = tempfile.mkdtemp(prefix=".evolab-doctor-", dir=folder)
+        name = tempfile.mkdtemp(prefix=ROOM, dir=folder)
     except OSError as error:
         reason = f"{folder.absolute()} cannot be written into: {error.strerror}"
         yield [

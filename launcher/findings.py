@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 Verdict = Literal["ok", "note", "warning", "error"]
+ROOM = ".evolab-doctor-"
+"""How the name of a folder begins in which something is tried."""
 WORST_FIRST: tuple[Verdict, ...] = ("error", "warning", "note", "ok")
 
 

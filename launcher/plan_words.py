@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from islands.config import Config
 from launcher import cores, machines
@@ -39,7 +40,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Basis:
-    """What the estimates rest on. `crowded`: the speed of an island here when all usable cores are busy."""
+    """What the estimates rest on. `crowded`: the speed of an island here when all usable cores are busy.
+
+    `creatures_per_second` of one core: as it was given, or that of the rehearsal's generations, files included.
+    """
 
     pace: Pace
     creatures_per_second: float
@@ -84,8 +88,8 @@ def notes(request: Request, config: Config, work: Work, basis: Basis, efficiency
 
 def command(request: Request, config: Config, work: Work, row: Estimate) -> str:
     """The command that does it there."""
-    common = f"-c {request.name} -g {config.generations} -p {config.population}"
-    common += "".join(f" --set {text}" for text in request.overrides if text.partition("=")[0] not in _OWN)
+    common = f"-c {quote(request.name)} -g {config.generations} -p {config.population}"
+    common += "".join(f" --set {quote(text)}" for text in request.overrides if text.partition("=")[0] not in _OWN)
     if work.trials > 1:
         places = f" --backend processes -w {row.at_once}" if row.at_once > 1 else ""
         return f"evolab search NAME {common} -n {work.trials} -s {work.seeds} --islands {work.islands}{places}"

@@ -90,7 +90,7 @@ def _measured(config: Config, work: Work) -> Basis:
         launcher=found.launcher or plan.LAUNCHER,
         study=STUDY if work.trials > 1 else 0.0,
     )
-    return Basis(pace, float(figures["creatures_per_second"]), crowded, found)
+    return Basis(pace, config.population / pace.generation, crowded, found)
 
 
 def _given(creatures_per_second: float | None, config: Config, work: Work) -> Basis | None:

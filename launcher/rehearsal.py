@@ -121,8 +121,9 @@ def rehearse(config: Config, islands: int, generations: int) -> Phases:
         watch = _Watch(run, began, names)
         with open(folder / "said", "wb") as said, _running(command, folder, said) as process:
             while process.poll() is None:
+                looked = time.monotonic()
                 watch.look(process.pid)
-                time.sleep(LOOK)
+                time.sleep(max(LOOK, 10 * (time.monotonic() - looked)))  # a hundred islands are a long look
         ended = time.time()
         if process.returncode:
             words = (folder / "said").read_text(errors="replace").strip().splitlines() or ["nothing"]

@@ -44,7 +44,7 @@ _WORST_FIRST = ("error", "warning", "note")
 
 
 def _basis(basis: Record) -> str:
-    figures = f"{basis['creatures_per_second']:,.0f} creatures/s a core (`evolab benchmark`)"
+    figures = f"{basis['creatures_per_second']:,.0f} creatures/s a core"
     figures += f", {_length(basis['generation_seconds'])} a generation with its files"
     figures += f", {_length(basis['start_seconds'])} to start, {_length(basis['end_seconds'])} for the champion"
     figures += f"; {basis['private_mb']:.0f} MB an island and {basis['shared_mb']:.0f} MB shared"
@@ -92,7 +92,8 @@ def _advice(found: Record) -> Sequence[str]:
 
 
 def _check(check: Record) -> str:
-    line = f"checked: a run of {check['islands']} islands and {check['generations']} generations was predicted to take"
+    islands = "1 island" if check["islands"] == 1 else f"{check['islands']} islands"
+    line = f"checked: a run of {islands} and {check['generations']} generations was predicted to take"
     line += f" {_length(check['predicted_seconds'])} and took {_length(check['seconds'])}: off by {check['error']:+.0%}"
     if check["others"] > 0.01:
         line += f"; without what other processes took ({check['others']:.0%}) {_length(check['undisturbed_seconds'])}"

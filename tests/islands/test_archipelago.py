@@ -161,7 +161,7 @@ def test_more_islands_than_cores_in_processes_of_their_own_all_finish(folder):
         processes = [start(run, "--island", str(number)) for number in range(3)]
     finally:
         os.sched_setaffinity(0, cores)
-    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    ends = [(process.communicate(timeout=600)[1], process.returncode) for process in processes]
     assert ends == [("", 0)] * 3
     for name in NAMES[:3]:
         assert len(digests(run, name)) == 12

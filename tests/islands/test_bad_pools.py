@@ -135,7 +135,7 @@ def test_an_island_that_does_not_fit_ends_with_what_differs_and_writes_nothing_i
     with pytest.raises(ConfigError, match="belongs to another archipelago.*mode: 'neat' / 'pure'"):
         evolve(pure, only=NAMES[1:2])
     process = start(pure, "--island", "1")
-    told = process.communicate(timeout=120)[1]
+    told = process.communicate(timeout=600)[1]
     assert process.returncode == 78 and "mode: 'neat' / 'pure'" in told and "Traceback" not in told
     assert files.read_json(pure.island(NAMES[1]).error)["exit_code"] == 78
     assert sorted(folder.joinpath("pool").rglob("*")) == before

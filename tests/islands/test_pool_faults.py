@@ -654,8 +654,9 @@ def _read_as_nobody(folder):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_a_reader_without_permission_skips_and_says_so(tmp_path):
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and "pytest" in str(folder):
+            folder.chmod(0o755)
     pool = make_pool(tmp_path)
     for name in ("a", "b"):
         make_outbox(pool, name).publish(1, migrants(name, 1))

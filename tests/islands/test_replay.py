@@ -183,7 +183,7 @@ def test_real_islands_killed_again_and_again_come_to_what_their_logs_say(folder)
     for number, point in enumerate(points):
         passage = {"append": 2 + number % 3, "publish": 1 + number % 3, "replace": 5 + number % 3}[point.split(".")[0]]
         process = start(run, "--all", EVOLAB_KILL_AT=f"{point}:{passage}")
-        told = process.communicate(timeout=120)[1]
+        told = process.communicate(timeout=600)[1]
         assert process.returncode == -signal.SIGKILL, (point, told)
     assert max(line["generation"] for line in log(run)) < 39
     evolve(run)

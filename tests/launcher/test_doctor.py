@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,18 @@ def test_who_does_not_answer_is_a_finding_and_is_not_waited_for(tmp_path: Path) 
     late = [check for check in found["checks"] if "no answer in time" in check["found"]]
     assert late and all(check["do"] for check in late)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_child_that_stands_still_is_given_up_and_what_it_may_leave_is_told(tmp_path: Path) -> None:
+    """As on a dead network disk: SIGTERM does nothing. (Here SIGKILL does; there not even that.)"""
+    with doctor._children(["disk"], tmp_path, None, QUICK) as (child,):
+        while not os.listdir(tmp_path) and child.process.poll() is None:
+            time.sleep(0.01)
+        os.kill(child.process.pid, signal.SIGSTOP)
+        child.due = time.monotonic()
+        late = doctor._findings(child)[-1]
+    assert late.verdict == "error" and "network disk" in late.do
+    assert "no answer in time; a folder .evolab-doctor-* may be left" in late.found
 
 
 @pytest.mark.parametrize("wait", [0.1, 0.4, 0.8])
