@@ -71,6 +71,7 @@ def test_islands_of_a_launcher_neither_talk_to_systemd_nor_silence_it(launch, tm
     os.kill(pid, signal.SIGSTOP)
     for _ in range(2):
         listener.until("WATCHDOG=1", process)
+    os.kill(pid, signal.SIGCONT)
 
 
 def test_a_real_launch_and_its_resumption_with_nothing_left_to_do_are_ready_and_end_with_0(launch):
