@@ -16,6 +16,7 @@ from islands.rundir import IslandDir
 from launcher import utilisation
 from launcher.states import DONE, OVER, PENDING, RUNNING
 from launcher.status import generations_done
+from launcher.terminal import Lines, Redrawn
 
 EVERY = 10.0
 """Seconds between plain lines of one island."""
@@ -105,17 +106,16 @@ class Progress(Protocol):
         """The run is over."""
 
 
-class PlainProgress:
+class PlainProgress(Lines):
     """Lines on stderr: every event at once, every island's state now and then."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._next = self._start + FIRST
+        super().__init__()
+        self._next = self.began + FIRST
 
     def event(self, island: str, text: str) -> None:
-        """Print the event with the seconds since the start."""
-        with contextlib.suppress(OSError):  # nobody listens any more: the run goes on
-            print(f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}", file=sys.stderr, flush=True)
+        """Print the event."""
+        self.say(f"{island or 'run'}: {text}")
 
     def update(self, rows: Sequence[Row], footer: str) -> None:
         """Print the rows when their time has come; one line for all of them when they are many."""
@@ -129,50 +129,30 @@ class PlainProgress:
                 if row.state not in OVER:
                     self.event(row.name, words(row))
 
-    def close(self) -> None:
-        """Nothing to take down."""
 
-
-class LiveProgress:
-    """One line an island, redrawn in place by rich; events scroll past above."""
+class LiveProgress(Redrawn):
+    """One line an island, redrawn in place; events scroll past above."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
-        self._start = time.monotonic()
+        super().__init__()
         self._next = 0.0
 
     def event(self, island: str, text: str) -> None:
         """Print the event above the live lines."""
-        from rich.text import Text
-
-        line = f"{time.monotonic() - self._start:6.1f} s  {island or 'run'}: {text}"
-        with contextlib.suppress(OSError):
-            self._console.print(Text(line, style="yellow" if text.startswith(_BAD) else ""))
+        self.say(f"{island or 'run'}: {text}", warns=text.startswith(_BAD))
 
     def update(self, rows: Sequence[Row], footer: str) -> None:
         """Redraw, twice a second at most."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + 0.5
-        from rich.console import Group
         from rich.text import Text
 
-        room = max(3, self._console.size.height - 5)
+        room = max(3, self.height - 5)
         lines = [f"{row.name:<12.24} {words(row)}" for row in rows[:room]]
         if len(rows) > room:
             lines.append(f"… and {len(rows) - room} more: {crowd(rows)}")
-        shown = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
-        with contextlib.suppress(OSError):
-            self._live.update(Group(shown, Text(footer)), refresh=True)
-
-    def close(self) -> None:
-        """Take the live lines down."""
-        self._live.stop()
+        self.draw(lines, Text(footer))
 
 
 def words(row: Row) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from launcher.study_summary import interval
+from launcher.terminal import Lines, Redrawn
 from launcher.trials import COMPLETE, Trial
 from launcher.utilisation import clock
 
@@ -63,18 +64,16 @@ class Show(Protocol):
         """The sitting is over."""
 
 
-class PlainShow:
-    """Lines: every event at once, the figures and new warnings now and then."""
+class PlainShow(Lines):
+    """Lines: every event at once, the figures and warnings now and then."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._next = self._began + FIRST_LINE
-        self._warned: set[str] = set()
+        super().__init__()
+        self._next = self.began + FIRST_LINE
 
     def event(self, text: str) -> None:
-        """Print it with the seconds since the start."""
-        with contextlib.suppress(OSError):
-            print(f"{time.monotonic() - self._began:6.1f} s  {text}", file=sys.stderr, flush=True)
+        """Print it."""
+        self.say(text)
 
     def update(self, state: dict[str, Any]) -> None:
         """Print the figures when their time has come."""
@@ -85,36 +84,19 @@ class PlainShow:
         for warning in state["warnings"]:
             self.event(f"warning: {warning}")
 
-    def close(self) -> None:
-        """Nothing to take down."""
 
-
-class LiveShow:
-    """A line a trial in flight and the figures below, redrawn in place by rich; events scroll past above."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
-        self._began = time.monotonic()
+class LiveShow(Redrawn):
+    """A line a trial in flight and the figures below, redrawn in place; events scroll past above."""
 
     def event(self, text: str) -> None:
         """Print it above the live lines."""
-        from rich.text import Text
-
-        style = "yellow" if "FAIL" in text or text.startswith("warning") else ""
-        with contextlib.suppress(OSError):
-            self._console.print(Text(f"{time.monotonic() - self._began:6.1f} s  {text}", style=style))
+        self.say(text, warns="FAIL" in text or text.startswith("warning"))
 
     def update(self, state: dict[str, Any]) -> None:
         """Redraw."""
-        from rich.console import Group
         from rich.text import Text
 
-        room = max(3, self._console.size.height - 6)
+        room = max(3, self.height - 6)
         flights = state["running"]
         lines = [
             f"trial {flight['trial']:<4} generation {flight['generations']}/{flight['generations_wanted']}"
@@ -123,14 +105,8 @@ class LiveShow:
         ]
         if len(flights) > room:
             lines.append(f"… and {len(flights) - room} more")
-        shown = [Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), Text(line(state))]
-        shown += [Text(f"warning: {warning}", style="yellow") for warning in state["warnings"]]
-        with contextlib.suppress(OSError):
-            self._live.update(Group(*shown), refresh=True)
-
-    def close(self) -> None:
-        """Take the live lines down."""
-        self._live.stop()
+        warnings = [Text(f"warning: {warning}", style="yellow") for warning in state["warnings"]]
+        self.draw(lines, Text(line(state)), *warnings)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,65 @@
+"""Stderr as a person reads it: lines with the seconds since the start, or lines that are redrawn in place by rich.
+
+Nobody listening any more is no reason to stop: what cannot be shown is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import Any
+
+
+class Lines:
+    """Plain lines, for a pipe or a file."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line at once."""
+        with contextlib.suppress(OSError):
+            print(f"{time.monotonic() - self.began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class Redrawn:
+    """A block of lines at the bottom of a terminal; what is said scrolls past above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self.began = time.monotonic()
+
+    @property
+    def height(self) -> int:
+        """Rows of the terminal."""
+        return self._console.size.height
+
+    def say(self, text: str, warns: bool) -> None:
+        """Print a line above the block."""
+        from rich.text import Text
+
+        line = Text(f"{time.monotonic() - self.began:6.1f} s  {text}", style="yellow" if warns else "")
+        with contextlib.suppress(OSError):
+            self._console.print(line)
+
+    def draw(self, lines: list[str], *below: Any) -> None:
+        """Replace the block: `lines`, each cut at the terminal's width, and what stands below them."""
+        from rich.console import Group
+        from rich.text import Text
+
+        shown = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        with contextlib.suppress(OSError):
+            self._live.update(Group(shown, *below), refresh=True)
+
+    def close(self) -> None:
+        """Take the block down."""
+        self._live.stop()
