@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,10 +22,10 @@ from safetensors.numpy import save
 from islands.errors import ConfigError
 from islands.files import replace_atomically, told_in_one_line
 from islands.genome.population import Array, Genomes, Population
+from islands.rundir import checkpoints_in
 from islands.speciation import Species
 
 FORMAT = 1
-_NAME = re.compile(r"(\d{8,12})\.safetensors", re.ASCII)
 _DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "U8": np.uint8}
 
 
@@ -59,13 +58,13 @@ def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
     plain["sha256"] = _digest(arrays, plain)
     with told_in_one_line(folder, "write a checkpoint to"):
         replace_atomically(folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)}))
-        for path in _newest_first(folder)[keep:]:
+        for path in checkpoints_in(folder)[keep:]:
             path.unlink(missing_ok=True)
 
 
 def read_newest(folder: Path, owner: dict[str, Any], tell: Callable[[str], None]) -> State | None:
     """The newest good state, or None where there is no checkpoint; each damaged one is told and passed over."""
-    paths = _newest_first(folder)
+    paths = checkpoints_in(folder)
     for path in paths:
         try:
             state = read(path, owner)
@@ -86,7 +85,7 @@ def read_newest(folder: Path, owner: dict[str, Any], tell: Callable[[str], None]
 def set_aside_damaged(folder: Path, good: State) -> None:
     """Rename what is newer than the newest `good` state, so that it does not count as one of those that are kept."""
     with told_in_one_line(folder, "tidy"):
-        for path in _newest_first(folder):
+        for path in checkpoints_in(folder):
             if int(path.stem) > good.generation:
                 path.replace(path.with_suffix(".damaged"))
 
@@ -119,10 +118,6 @@ def read(path: Path, owner: dict[str, Any]) -> State:
 
 _SPECIES = ("label", "number", "born", "best", "improved")
 _PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species"))
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def _arrays(state: State) -> dict[str, Array]:

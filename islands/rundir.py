@@ -33,6 +33,7 @@ from islands.errors import ConfigError
 from islands.files import make_folder, read_json, write_json
 
 PLAN_FORMAT = 1
+_CHECKPOINT = re.compile(r"\d{8,12}\.safetensors", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
@@ -51,6 +52,11 @@ def check_name(name: str, kind: str = "island") -> str:
 def is_name(name: str) -> bool:
     """Whether `name` is fit to be an island's name."""
     return _NAME.fullmatch(name) is not None
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder of them, the newest first; their stem is the generation."""
+    return sorted((path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name)), reverse=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from islands import files, process
 from islands.errors import EvolabError
 from islands.rundir import RunDir
+from launcher.states import BACKOFF
 
 if TYPE_CHECKING:
     from launcher.workers import Worker
@@ -43,7 +44,7 @@ class Live:
                 "reason": worker.reason or None,
                 "pid": worker.process.pid if worker.process else None,
                 "restarts": worker.restarts,
-                "again_in": round(max(0.0, worker.due - now), 1) if worker.state == "BACKOFF" else None,
+                "again_in": round(max(0.0, worker.due - now), 1) if worker.state == BACKOFF else None,
                 "utilisation": round(worker.utilisation(now), 4),
             }
             islands.update({island.name: entry for island in worker.job.islands})

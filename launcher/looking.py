@@ -18,10 +18,11 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
+from launcher.mounts import mount_of
+
 AT_MOST_EVERY, AT_LEAST_EVERY = 0.25, 1.0
 """Seconds between two looks."""
 _WORTH_A_LOOK = ("heartbeat.json", "result.json", "launcher.json", "error.json", "held.json", "run.json")
-_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "afs", "glusterfs", "beegfs", "gpfs")
 
 
 class _Bell(FileSystemEventHandler):
@@ -35,18 +36,10 @@ class _Bell(FileSystemEventHandler):
             self.rung.set()
 
 
-def is_remote(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Whether `path` lies on a file system that other hosts may write to."""
-    kinds: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in mounts.read_text().splitlines():
-            before, _, after = line.partition(" - ")
-            if len(before.split()) > 4 and after:
-                kinds[before.split()[4].replace("\\040", " ")] = after.split()[0]
-    for folder in (path.resolve(), *path.resolve().parents):
-        if str(folder) in kinds:
-            return kinds[str(folder)].startswith(_REMOTE)
-    return False
+def is_remote(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether changes to `path` may come from where the kernel hears nothing: another host, or a FUSE server."""
+    mount = mount_of(path, mountinfo)
+    return mount.network or mount.kind.startswith("fuse")
 
 
 @contextlib.contextmanager

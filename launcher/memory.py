@@ -177,15 +177,7 @@ class OptunaMemory:
         import optuna
 
         with _quiet():
-            frozen = optuna.trial.create_trial(
-                state=optuna.trial.TrialState[trial.state],
-                values=trial.values if trial.state == COMPLETE else None,
-                params=dict(trial.params),
-                distributions=distributions(self.space, trial.params),
-                user_attrs=_attributes(trial),
-                intermediate_values={s: v[0] for s, v in trial.intermediate.items() if len(v) == 1},
-            )
-            self.study.add_trial(frozen)
+            self.study.add_trial(frozen(self.space, trial))
             added = self.study.get_trials(deepcopy=False)[-1]
             trial.optuna = added.number
             if not trial.finished:
@@ -225,13 +217,14 @@ def distributions(space: Space, params: Params) -> dict[str, Any]:
 
 
 def frozen(space: Space, trial: Trial) -> optuna.trial.FrozenTrial:
-    """A finished trial as Optuna describes it, from its file alone."""
+    """A trial as Optuna describes it, from its file alone."""
     import optuna
 
     state = optuna.trial.TrialState[trial.state]
     return optuna.trial.create_trial(
         state=state, values=trial.values if trial.state == COMPLETE else None, params=dict(trial.params),
         distributions=distributions(space, trial.params), user_attrs=_attributes(trial),
+        intermediate_values={step: values[0] for step, values in trial.intermediate.items() if len(values) == 1},
     )  # fmt: skip
 
 

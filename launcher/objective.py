@@ -13,6 +13,7 @@ from islands import files
 from islands.errors import EvolabError
 from islands.rundir import IslandDir
 from launcher.complaints import complaint
+from launcher.status import beat_of, generations_done
 from launcher.summary import best_champion
 from launcher.trials import RunSpec, StudyDir, Trial
 
@@ -42,10 +43,8 @@ def progress_of(study: StudyDir, trial: Trial, per_run: int) -> Progress:
     for spec in trial.runs:
         reached = []
         for island in islands_of(study, trial, spec):
-            beat = beat_of(island)
-            generation = beat.get("generation")
-            so_far = generation + 1 if isinstance(generation, int) else 0
-            reached.append(per_run if island.result.exists() else so_far)
+            beat = beat_of([island])
+            reached.append(per_run if island.result.exists() else generations_done(beat))
             if pid := beat.get("pid"):  # the populations of one batch share a process
                 cpu[pid] = max(cpu.get(pid, 0.0), float(beat.get("cpu_seconds") or 0.0))
                 running += beat.get("state") == "running"
@@ -62,19 +61,11 @@ def islands_of(study: StudyDir, trial: Trial, spec: RunSpec) -> list[IslandDir]:
     return [run.island(name) for name, _ in spec.islands]
 
 
-def beat_of(island: IslandDir) -> dict[str, Any]:
-    """An island's heartbeat; {} where there is none that can be read."""
-    try:
-        return files.read_json(island.heartbeat)
-    except EvolabError:
-        return {}
-
-
 def end_workers(study: StudyDir, trial: Trial) -> None:
     """Note when the workers of a study that died were last seen."""
     for worker in trial.workers:
         if "ended" not in worker:
-            beats = [beat_of(island) for spec in trial.runs for island in islands_of(study, trial, spec)]
+            beats = [beat_of([island]) for spec in trial.runs for island in islands_of(study, trial, spec)]
             seen = [float(beat["time"]) for beat in beats if beat.get("time")]
             worker["ended"] = max([worker["started"], *seen])
 

@@ -7,12 +7,11 @@ import time
 from typing import Any
 
 from islands import files
-from islands.rundir import IslandDir
+from islands.rundir import IslandDir, checkpoints_in
 
 REMEMBERED = 1000
 """Digests that an island avoids at most; the newest stay."""
 _LOOKED_AT = 128
-_CHECKPOINT = re.compile(r"\d{8,12}\.safetensors", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -53,10 +52,10 @@ def _digests(found: Any) -> list[str]:
 def _set_aside(island: IslandDir) -> str | None:
     if not island.checkpoints.is_dir():
         return None
-    found = sorted(path for path in island.checkpoints.iterdir() if _CHECKPOINT.fullmatch(path.name))
+    found = checkpoints_in(island.checkpoints)
     if len(found) < 2:
         return None
     for older in island.checkpoints.glob("*.suspect"):
         older.unlink(missing_ok=True)
-    found[-1].replace(found[-1].with_suffix(".suspect"))
-    return found[-1].name
+    found[0].replace(found[0].with_suffix(".suspect"))
+    return found[0].name

@@ -10,6 +10,7 @@ from typing import Any
 from islands import files
 from islands.errors import EvolabError
 from islands.rundir import IslandDir
+from launcher.status import beat_of
 
 EVERY = 60.0
 """Seconds between two looks: however many migrants come, their refusals are one event."""
@@ -21,25 +22,19 @@ class Refusals:
 
     def __init__(self, islands: Sequence[IslandDir]) -> None:
         self._islands = list(islands)
-        self._known = {island.name: _refused(_beat(island)) for island in islands}
+        self._known = {island.name: _refused(beat_of([island])) for island in islands}
 
     def look(self) -> dict[str, Any]:
         """What was refused since the last look: `islands` with counts, and the newest `reasons`; {} if nothing was."""
         found: dict[str, int] = {}
         reasons: Counter[str] = Counter()
         for island in self._islands:
-            now = _refused(_beat(island))
+            now = _refused(beat_of([island]))
             before, self._known[island.name] = self._known[island.name], now
             if now > before:
                 found[island.name] = now - before
                 reasons.update(_reasons(island, now - before))
         return {"refused": sum(found.values()), "islands": found, "reasons": dict(reasons)} if found else {}
-
-
-def _beat(island: IslandDir) -> dict[str, Any]:
-    with contextlib.suppress(OSError, EvolabError):
-        return files.read_json(island.heartbeat)
-    return {}
 
 
 def _refused(beat: dict[str, Any]) -> int:

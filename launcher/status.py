@@ -22,7 +22,6 @@ from launcher.states import ALL, BACKOFF, DONE, FAILED, HELD, PENDING, RUNNING, 
 
 STALE = 60.0
 """Seconds after which a heartbeat of another host counts as dead."""
-run_state = of_run
 
 
 def alive(beat: dict[str, Any]) -> bool:
@@ -140,7 +139,7 @@ def run_status(run: RunDir) -> dict[str, Any]:
         "command": plan.get("command"),
         "config": plan.get("config"),
         "created": plan.get("created"),
-        "state": run_state([str(island["state"]) for island in islands]),
+        "state": of_run([str(island["state"]) for island in islands]),
         "launcher": _launcher(last, launcher is not None),
         "islands": islands,
     }

@@ -14,7 +14,7 @@ from islands.errors import EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher import live
 from launcher.rules import GRACE
-from launcher.states import DONE, FAILED
+from launcher.states import BACKOFF, DONE, FAILED, RUNNING, STALLED
 from launcher.status import living, run_status
 
 PATIENCE = GRACE + 10.0
@@ -54,7 +54,7 @@ def stop(run: RunDir, now: bool = False, patience: float = PATIENCE) -> dict[str
 def over(result: dict[str, Any]) -> bool:
     """Whether nothing of the run is left."""
     return not result["launcher"] and all(
-        island["state"] not in ("RUNNING", "STALLED", "BACKOFF") for island in result["islands"]
+        island["state"] not in (RUNNING, STALLED, BACKOFF) for island in result["islands"]
     )
 
 

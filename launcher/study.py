@@ -205,24 +205,15 @@ class Study:
     def _again(self, running: Running, code: int) -> None:
         """Its process died or could not begin: start it again from its islands' checkpoints, if that helps."""
         held = code == Held.launcher_code
+        if self.stopping:
+            self._suspend(running)
+            return
         farther = running.progress.generations > running.before
         running.fruitless = 0 if farther else running.fruitless + (not held)
-        how = (
-            "its last process has not ended yet"
-            if held
-            else f"killed by signal {-code}"
-            if code < 0
-            else f"exit code {code}"
-        )
-        if running.fruitless > FRUITLESS or self.stopping:
-            if self.stopping:
-                self._suspend(running)
-            else:
-                self._end(
-                    running,
-                    FAIL,
-                    f"{how}, {FRUITLESS} starts without any progress; {complaint_of(self.place, running.trial)}",
-                )
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        if running.fruitless > FRUITLESS:
+            why = complaint_of(self.place, running.trial)
+            self._end(running, FAIL, f"{how}, {FRUITLESS} starts without any progress; {why}")
             return
         running.not_before = time.monotonic() + (HELD_RETRY if held else 2.0**running.fruitless)
         if not held:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from islands import files
 from islands.rundir import IslandDir, RunDir
+from launcher import states
 from launcher.run import read
-from launcher.status import island_status, run_state
+from launcher.status import island_status
 
 if TYPE_CHECKING:
     from launcher.drive import Outcome
@@ -51,7 +52,7 @@ def of_show(run: RunDir) -> dict[str, Any]:
         "command": plan["command"],
         "config": plan.get("config"),
         "created": plan["created"],
-        "state": run_state([str(island["state"]) for island in islands]),
+        "state": states.of_run([str(island["state"]) for island in islands]),
         "migration_dir": plan["migration_dir"],
         "islands": islands,
         "champion": best_champion(islands),

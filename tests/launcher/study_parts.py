@@ -28,6 +28,7 @@ from launcher.pruning import Pruner
 from launcher.space import from_dict
 from launcher.study import Study
 from launcher.trials import OBJECTIVES, RunSpec, StudyDir, Trial, config_of
+from tests.launcher import launches
 from tests.launcher.stand_in_island import generations_of, heartbeat, play
 
 ROOT = Path(__file__).parents[2]
@@ -238,13 +239,8 @@ class Search:
 
 
 def wait_for(condition: Callable[[], Any], within: float = 60.0) -> Any:
-    """What `condition` says once it is true."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
+    """What `condition` says once it is true; studies start slower than runs."""
+    return launches.wait_for(condition, within)
 
 
 def beats(place: StudyDir, number: int) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import pytest
 from islands import files
 from islands.rundir import IslandDir, RunDir
 from launcher.status import alive
+from tests.launcher.launches import beat, wait_for
 
 ROOT = Path(__file__).parents[2]
 TINY = ["-c", "quick", "-p", "40", "--set", "task.duration=4"]
@@ -47,19 +48,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def end(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
     out, err = process.communicate(timeout=120)
     return process.returncode, json.loads(out) if out else None, err
-
-
-def wait_for(condition: Callable[[], Any], within: float = 30.0) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
-def beat(island: IslandDir) -> dict[str, Any]:
-    return files.read_json(island.heartbeat) if island.heartbeat.exists() else {}
 
 
 def going(island: IslandDir, generation: int = 10) -> Callable[[], Any]:

@@ -9,7 +9,8 @@ from islands import files
 from islands.process import started
 from islands.rundir import IslandDir, RunDir
 from launcher import presets, run
-from launcher.status import alive, island_status, overview, run_state, run_status
+from launcher.states import of_run
+from launcher.status import alive, island_status, overview, run_status
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -81,7 +82,7 @@ def test_a_damaged_heartbeat_is_no_reason_to_fail(made: RunDir) -> None:
     ],
 )
 def test_a_runs_state_follows_from_its_islands(states: list[str], state: str) -> None:
-    assert run_state(states) == state
+    assert of_run(states) == state
 
 
 def test_the_overview_has_one_line_a_run(made: RunDir) -> None:
