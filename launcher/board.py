@@ -60,7 +60,7 @@ class Board:
         flights, known = list(running), list(trials)
         now = time.monotonic()
         for flight in flights:
-            self._measure(flight)
+            self.measure(flight)
         self._samples.append((now, self._busy))
         while len(self._samples) > 2 and self._samples[1][0] < now - WINDOW:
             self._samples.popleft()
@@ -92,7 +92,7 @@ class Board:
         state["warnings"] = self._warnings(state, flights, active)
         return state
 
-    def _measure(self, flight: Running) -> None:
+    def measure(self, flight: Running) -> None:
         """Add what a trial's islands have used since the last look; what earlier sittings used was not used now."""
         new = flight.trial.number not in self._seen
         seen = self._seen.setdefault(flight.trial.number, {})

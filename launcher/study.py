@@ -174,6 +174,7 @@ class Study:
             running = self.running[number]
             running.alive = False
             running.progress = progress_of(self.place, running.trial, self.base.generations)
+            self.board.measure(running)  # what it used since the last look, or all of it
             self._note_worker(running, code)
             self._judge(running, code)
 
