@@ -89,24 +89,34 @@ def test_a_full_disk_pauses_a_run_which_goes_on_by_itself_with_the_same_digests(
     command = [sys.executable, "-m", "launcher", "launch", *map(str, TINY), "-g", "600", "--low-water", "0"]
     environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path))
     run = RunDir(small / "mine")
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [*command, "--out", str(run.path)], cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True
-    ) as launched:
+    said = tmp_path / "said"
+    with (
+        said.open("w") as err,
+        subprocess.Popen(
+            [*command, "--out", str(run.path)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        ) as launched,
+    ):
         try:
             islands = wait_for(lambda: run.plan.exists() and run.islands())
             for island in islands:
                 wait_for(lambda island=island: len(_digests(run, island.name)) > 5, within=60)
             filler = fill(small)
             wait_for(lambda: not any(map(living, islands)), within=30)
+            wait_for(lambda: "the disk takes nothing" in said.read_text(), within=10)
             assert launched.poll() is None
             filler.unlink()
             wait_for(lambda: told(run, "disk-back"), within=12)
-            out, err = launched.communicate(timeout=90)
+            out, _ = launched.communicate(timeout=90)
         finally:
             launched.kill()
-    assert launched.returncode == 0, err
-    assert err.count("paused, because the disk takes nothing") == 1
+    err_text = said.read_text()
+    assert launched.returncode == 0, err_text
+    assert err_text.count("paused, because the disk takes nothing") == 1
     assert [event["event"] for event in events.read(run)].count("disk-full") == 1
     assert {event.get("code") for event in told(run, "exit")} == {74, 0}
     summary = json.loads(out)
