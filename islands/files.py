@@ -150,13 +150,39 @@ def read_json(path: Path | str) -> dict[str, Any]:
 
 def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
     """All records of a file; [] when there is none. An unterminated last line is ignored, damage elsewhere an error."""
+    return list(each_jsonl(path))
+
+
+def each_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
+    """As `read_jsonl`, one record at a time: a large file needs no more memory than its longest line."""
+    for number, line in each_line(path):
+        yield _record(line, f"{path}, line {number}")
+
+
+def each_line(path: Path | str) -> Iterator[tuple[int, bytes]]:
+    """Every terminated line of a file with its number, from 1; none where there is no file."""
     path = Path(path)
-    with told_in_one_line(path, "read"):
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1)]
+    with told_in_one_line(path, "read"), suppress(FileNotFoundError), open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield number, line
+
+
+def record_in(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None: it is damaged."""
+    try:
+        return _record(line, "")
+    except EvolabError:
+        return None
+
+
+def is_torn(path: Path | str) -> bool:
+    """Whether the last line of a file is unterminated."""
+    path = Path(path)
+    with told_in_one_line(path, "read"), suppress(FileNotFoundError), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+    return False
 
 
 def tail_jsonl(path: Path | str, n: int) -> list[dict[str, Any]]:

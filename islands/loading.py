@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
+import json
 import math
 import re
 import reprlib
@@ -27,6 +29,9 @@ from islands.errors import ConfigError
 
 SIZE_LIMIT = 1_000_000
 """Bytes that a configuration file may have."""
+
+ASIDE = ("generations", "description")
+"""What may differ while a run's configuration counts as the same: its length, which may grow, and words."""
 
 _NUMBER = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?(?:[eE]([-+]?)([0-9]+))?")
 
@@ -112,6 +117,12 @@ def flat(config: Config) -> dict[str, Any]:
 
     walk(config.as_dict(), "")
     return found
+
+
+def fingerprint(config: Config) -> str:
+    """16 hex digits that tell configurations apart, apart from what changes no generation (`ASIDE`)."""
+    values = {key: value for key, value in flat(config).items() if key not in ASIDE}
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def _keys_of(cls: type, prefix: str) -> Iterable[Key]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from islands import checkpoint
+from islands import chain, checkpoint, loading
 from islands.checkpoint import State
 from islands.config import Config
 from islands.errors import EvolabError
@@ -65,6 +65,7 @@ class Island:
     state: State | None = None
     unsaved: State | None = None  # the newest generation as recorded, as long as there is no checkpoint of it
     offspring: Offspring | None = None  # the next generation, not yet evaluated
+    admitted: list[str] = field(default_factory=list)  # digests of the migrants let in since the last generation
     timing: dict[str, float] | None = None
     stopped: str | None = None
 
@@ -79,6 +80,7 @@ class Evolution:
     def __init__(self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool]) -> None:
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
         self.breeding = breeding_of(config, task)
+        self._fingerprint = loading.fingerprint(config)
         self._pace = Pace(self._step) if config.device == "cpu" else None
         self._evaluating: list[Island] = []
         self._asked: float | None = None  # when a halt was first seen in the middle of an evaluation
@@ -88,12 +90,8 @@ class Evolution:
         for island in self.islands:
             island.recorder.beat("running", island.state, force=True)
         while active := [island for island in self.islands if not self.finished(island)]:
-            for island in active:
-                if island.state is not None:
-                    self.migrate(island)
-                    self.reproduce(island)
             try:
-                self.evaluate(active)
+                self.advance(active)
             except Abandoned:
                 for island in active:
                     self._save(island)
@@ -106,6 +104,14 @@ class Evolution:
         for island in self.islands:
             self.conclude(island)
         return True
+
+    def advance(self, islands: Sequence[Island]) -> None:
+        """One generation: migrants in and out, offspring, their evaluation."""
+        for island in islands:
+            if island.state is not None:
+                self.migrate(island)
+                self.reproduce(island)
+        self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
         """Whether the last generation is evaluated, or nothing has improved for `stagnation_limit` generations."""
@@ -165,7 +171,8 @@ class Evolution:
         species = note_progress(species, scores.fitness, generation)
         top = float(np.nanmax(scores.fitness))
         better = old is None or top > old.best
-        timing = island.timing or {}
+        digest, timing = population.digest(), island.timing or {}
+        before = old.record.get("chain", "") if old else chain.beginning(island.seed, island.name)
         timing["reproduce_seconds"] = timing.get("reproduce_seconds", 0.0) + time.perf_counter() - began
         spent = wall + sum(timing.values())
         line = {
@@ -181,7 +188,10 @@ class Evolution:
             **timing,
             "seconds": spent,
             "time": time.time(),
-            "digest": population.digest(),
+            "config": self._fingerprint,
+            "digest": digest,
+            "admitted": island.admitted,
+            "chain": chain.link(before, generation, digest, island.admitted),
         }
         island.state = State(
             generation=generation,
@@ -195,7 +205,7 @@ class Evolution:
             counts=old.counts if old else {},
             record=line,
         )
-        island.offspring, island.timing = None, {}
+        island.offspring, island.admitted, island.timing = None, [], {}
 
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
@@ -230,6 +240,7 @@ class Evolution:
             species = speciate(done.population.genomes, species, self.config.speciation, state.generation, rows)
             species = note_progress(species, done.population.fitness, state.generation)
         island.state = checkpoint.with_population(state, done.population, species, counts)
+        island.admitted = done.digests
         island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
 
     def _score(self, island: Island, newcomers: Genomes) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ import numpy as np
 
 from islands import quarantine
 from islands.config import Config
-from islands.files import JsonLines, dumps, fault_point, read_jsonl, replace_atomically
+from islands.errors import EvolabError
+from islands.files import JsonLines, dumps, each_line, fault_point, record_in, replace_atomically, tail_jsonl
 from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import (
     Array,
@@ -118,10 +119,11 @@ def _farthest_first(genomes: Genomes, rows: list[int], count: int, config: Confi
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a migration did: the population with its immigrants, the slots they took, and the counts to add."""
+    """What a migration did: the population with its immigrants, the slots they took, their digests, counts to add."""
 
     population: Population
     slots: list[int]
+    digests: list[str]
     counts: dict[str, int]
 
 
@@ -156,21 +158,44 @@ class Migrator:
         self.reader = Reader(self.pool, self.name, largest, policy.lock_timeout, self._check)
 
     def recall(self, generation: int) -> None:
-        """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten."""
-        old, current = read_jsonl(_put_aside(self.log)), read_jsonl(self.log)
-        complete = {line["generation"] for line in (*old, *current) if line.get("event") == "complete"}
-        kept = [line for line in current if line["generation"] in complete or "event" in line]
-        before = (old, current)
-        old, kept = ([quarantine.corrected(line, generation, self.avoid) for line in lines] for lines in (old, kept))
-        for path, was, now in zip((_put_aside(self.log), self.log), before, (old, kept), strict=True):
-            if now != was:
-                replace_atomically(path, b"".join(_line(line) for line in now))
+        """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten.
+
+        A damaged line of an earlier generation does no harm; a later one is an error, since what followed is unknown.
+        """
+        segments = (put_aside(self.log), self.log)
+        complete = {line["generation"] for segment in segments for line in _completed(segment)}
         self.logged = {g: [] for g in sorted(complete) if g >= generation}
-        for line in (*old, *kept):
-            if line["generation"] in self.logged and "event" not in line:
-                self.logged[line["generation"]].append(line)
-            if self.reader:
-                _note_taken(self.reader, line)
+        damaged: str | None = None
+        for segment in segments:
+            changed = False
+            for number, text in each_line(segment):
+                was = record_in(text)
+                line = self._kept(was, complete, generation)
+                changed = changed or line != was
+                if was is None:
+                    damaged = f"{segment}, line {number}"
+                elif was["generation"] < generation:
+                    damaged = None
+                if line is not None:
+                    self._remember(line)
+            if damaged:
+                do = "move the log away to go on with migrants that come now; the island can then not be replayed"
+                raise EvolabError(damaged, expected="a line of the log of migrations", got="damage", do=do)
+            if changed:
+                lines = (self._kept(record_in(text), complete, generation) for _, text in each_line(segment))
+                replace_atomically(segment, b"".join(_line(line) for line in lines if line))
+
+    def _kept(self, line: dict[str, Any] | None, complete: set[int], generation: int) -> dict[str, Any] | None:
+        """A line of the log as it stays; None: it goes, because it is of a decision that was not completed."""
+        if line is None or not ("event" in line or line["generation"] in complete):
+            return None
+        return quarantine.corrected(line, generation, self.avoid)
+
+    def _remember(self, line: dict[str, Any]) -> None:
+        if line["generation"] in self.logged and "event" not in line:
+            self.logged[line["generation"]].append(line)
+        if self.reader:
+            _note_taken(self.reader, line)
 
     def publish(self, generation: int, population: Population) -> int:
         """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log."""
@@ -199,15 +224,15 @@ class Migrator:
         if generation in self.logged:
             return self._repeat(population, self.logged.pop(generation), score)
         if self.reader is None:
-            return Exchange(population, [], {})
+            return Exchange(population, [], [], {})
         arrivals = self._arrivals(generation)
-        lines, newcomers, fitness, slots = self._decide(generation, population, arrivals, score)
+        lines, newcomers, fitness = self._decide(generation, population, arrivals, score)
         skipped = [
             {"generation": generation, "event": "skipped", "source": source, "reason": reason}
             for source, reason in self.reader.skipped
         ]
         self._write([*lines, *skipped, {"generation": generation, "event": "complete"}])
-        return _admit(population, newcomers, fitness, slots, len(arrivals))
+        return _admit(population, newcomers, fitness, lines)
 
     def _arrivals(self, generation: int) -> list[Arrival]:
         assert self.pool is not None and self.reader is not None
@@ -232,7 +257,7 @@ class Migrator:
 
     def _decide(
         self, generation: int, population: Population, arrivals: list[Arrival], score: Score
-    ) -> tuple[list[dict[str, Any]], list[Genomes], list[float], list[int]]:
+    ) -> tuple[list[dict[str, Any]], list[Genomes], list[float]]:
         newcomers: list[Genomes] = []
         fitness: list[float] = []
         slots: list[int] = []
@@ -257,7 +282,7 @@ class Migrator:
                     slots.append(slot)
             epoch = self.reader.epochs.get(arrival.source) if self.reader and arrival.digest else None
             lines.append(_arrival_line(generation, slot, arrival, reason, blob) | {"epoch": epoch})
-        return lines, newcomers, fitness, slots
+        return lines, newcomers, fitness
 
     def _slot_for(
         self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int]
@@ -286,7 +311,7 @@ class Migrator:
         admitted = [line for line in lines if line["admitted"]]
         newcomers = [decode([base64.b64decode(line["genome"])], self.layout) for line in admitted]
         fitness = score(concatenate(newcomers)).tolist() if newcomers else []
-        return _admit(population, newcomers, fitness, [line["slot"] for line in admitted], len(lines))
+        return _admit(population, newcomers, fitness, lines)
 
     def _check(self, blob: bytes) -> str | None:
         try:
@@ -298,11 +323,27 @@ class Migrator:
     def _write(self, lines: list[dict[str, Any]]) -> None:
         JsonLines(self.log, durable=True).extend(lines)
         if os.path.getsize(self.log) > LOG_SEGMENT:
-            if self.reader:
-                taken = {source: [self.reader.epochs.get(source), n] for source, n in self.reader.cursors.items()}
-                line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}
-                JsonLines(self.log, durable=True).append(line)
-            os.replace(self.log, _put_aside(self.log))
+            reader = self.reader
+            taken = {source: [reader.epochs.get(source), n] for source, n in reader.cursors.items()} if reader else {}
+            line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}
+            before = (tail_jsonl(put_aside(self.log), 1) or [{}])[0]
+            line["number"] = before.get("number", 0) + 1  # each time, what had been put aside before is lost
+            JsonLines(self.log, durable=True).append(line)
+            os.replace(self.log, put_aside(self.log))
+
+
+def first_repeatable(log: Path) -> int:
+    """The generation whose migration is the oldest that the log still tells; 0: it tells all there ever were."""
+    last = (tail_jsonl(put_aside(log), 1) or [{}])[0]
+    if last.get("number", 0) < 2:
+        return 0
+    told = (line["generation"] for segment in (put_aside(log), log) for line in _completed(segment))
+    return int(next(told, last["generation"] + 1))
+
+
+def _completed(segment: Path) -> Iterator[dict[str, Any]]:
+    lines = (record_in(text) for _, text in each_line(segment) if b'"complete"' in text)
+    return (line for line in lines if line and line.get("event") == "complete")
 
 
 def _note_taken(reader: Reader, line: dict[str, Any]) -> None:
@@ -318,7 +359,8 @@ def _note_taken(reader: Reader, line: dict[str, Any]) -> None:
             reader.epochs[source] = newest[0]
 
 
-def _put_aside(log: Path) -> Path:
+def put_aside(log: Path) -> Path:
+    """Where the older part of a log lies once it has grown to `LOG_SEGMENT`."""
     return log.with_name(f"{log.stem}.1{log.suffix}")
 
 
@@ -341,12 +383,15 @@ def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: s
 
 
 def _admit(
-    population: Population, newcomers: list[Genomes], fitness: list[float], slots: list[int], arrived: int
+    population: Population, newcomers: list[Genomes], fitness: list[float], lines: list[dict[str, Any]]
 ) -> Exchange:
-    counts = {"received": arrived, "admitted": len(slots), "refused": arrived - len(slots)}
+    """The population with those of the arrivals in `lines` that were admitted, in their order."""
+    admitted = [line for line in lines if line["admitted"]]
+    slots, digests = [line["slot"] for line in admitted], [line["digest"] for line in admitted]
+    counts = {"received": len(lines), "admitted": len(slots), "refused": len(lines) - len(slots)}
     if not slots:
-        return Exchange(population, [], counts)
+        return Exchange(population, [], [], counts)
     genomes = replace_genomes(population.genomes, slots, concatenate(newcomers))
     scores = population.fitness.copy()
     scores[slots] = fitness
-    return Exchange(Population(genomes, scores), slots, counts)
+    return Exchange(Population(genomes, scores), slots, digests, counts)

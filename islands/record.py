@@ -11,7 +11,7 @@ import numpy as np
 from islands import log
 from islands.checkpoint import State
 from islands.errors import EvolabError
-from islands.files import JsonLines, dumps, read_json, read_jsonl, replace_atomically, write_json
+from islands.files import JsonLines, dumps, each_line, read_json, record_in, replace_atomically, write_json
 from islands.genome.population import Population
 from islands.notify import Notifier
 from islands.process import identity, resident_mb
@@ -62,13 +62,16 @@ class Recorder:
             return 1
 
     def rewind(self, state: State | None) -> None:
-        """Make the metrics end with `state`'s generation: later lines are of work to be done again."""
+        """Make the metrics end with `state`'s generation: later lines are of work to be done again.
+
+        Damaged lines go too; what they said can be had by a replay.
+        """
         path = self.place.metrics
         if state is None:
             path.unlink(missing_ok=True)
             return
-        lines = read_jsonl(path)
-        kept = [line for line in lines if line["generation"] <= state.generation]
+        lines = [record_in(text) for _, text in each_line(path)]
+        kept = [line for line in lines if line is not None and line["generation"] <= state.generation]
         if not kept or kept[-1]["generation"] < state.generation:
             kept.append(state.record)
         if kept != lines:

@@ -1,6 +1,7 @@
 """A run directory: which file lies where. Nothing else in the project knows a file's name.
 
 runs/<run>/config.yaml                  the resolved configuration, written once
+runs/<run>/config.<fingerprint>.yaml    what it was before a change; a generation's metrics name its own
 runs/<run>/run.json                     the plan: command, islands, migration directory; rewritten to add islands
 runs/<run>/launcher.lock                held by the launcher that works on the run; never removed
 runs/<run>/launcher.json                what that launcher knows: its identity, every island's state, use, cost
@@ -150,6 +151,10 @@ class RunDir:
     def config(self) -> Path:
         """The resolved configuration."""
         return self.path / "config.yaml"
+
+    def earlier_config(self, fingerprint: str) -> Path:
+        """A configuration that the run had before; there if it was changed."""
+        return self.path / f"config.{check_name(fingerprint, 'fingerprint')}.yaml"
 
     @property
     def plan(self) -> Path:

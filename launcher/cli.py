@@ -271,13 +271,11 @@ def finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], Non
 def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
     from islands.errors import DiskError, EvolabError
-    from launcher.cli_machine import doctor, plan
-    from launcher.cli_operate import logs, resume, stop, top
-    from launcher.cli_search import best, importance, search
-    from launcher.cli_units import install_unit, island
+    from launcher import cli_machine, cli_operate, cli_search, cli_units
 
-    for command in (search, best, importance, island, install_unit, plan, doctor, resume, stop, logs, top):
-        commands.add_command(command)
+    for module in (cli_search, cli_units, cli_machine, cli_operate):
+        for command in module.COMMANDS:
+            commands.add_command(command)
     try:
         commands.main(prog_name="evolab", standalone_mode=False)
         sys.stdout.flush()

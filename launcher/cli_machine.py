@@ -77,3 +77,6 @@ def doctor(folder: Path | None, run: str | None, as_json: bool) -> None:
     found = examining.examine(folder, run)
     print_or_json(found, tables_machine.doctor, as_json)
     sys.exit(examining.exit_code(found))
+
+
+COMMANDS = (plan, doctor)

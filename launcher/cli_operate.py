@@ -69,6 +69,41 @@ def logs(run: str, island: str | None, follow: bool, lines: int | None) -> None:
 
 
 @click.command()
+@click.argument("run")
+@click.option("--island", required=True, metavar="K", help="Which: its index or its name.")
+@click.option("--until", type=click.IntRange(min=0), metavar="G", help="Up to this generation. Default: the last.")
+@click.option("--export", type=click.Path(path_type=Path), help="Write a genome of the last generation lived there.")
+@click.option("--genome", default="best", show_default=True, metavar="best|SLOT", help="Which genome --export writes.")
+@JSON
+def replay(run: str, island: str, until: int | None, export: Path | None, genome: str, as_json: bool) -> None:
+    """Live an island of RUN again, alone, from its configuration, its seed and its log of migrations.
+
+    Every generation is held against what was recorded: exit code 1 if one differs. Changes nothing in RUN.
+    """
+    from launcher import replaying
+    from launcher.run import find
+
+    result = replaying.replay(find(run), island, until, genome, export)
+    print_or_json(result, lambda value: click.echo(replaying.told(value)), as_json)
+    sys.exit(0 if result["same"] else 1)
+
+
+@click.command()
+@click.argument("name")
+@JSON
+def verify(name: str, as_json: bool) -> None:
+    """Check all that the run or study NAME has written: checkpoints, digest chains, logs of migrations, journals.
+
+    Says what is whole, what is damaged and what can be recovered; exit code 1 if anything is damaged. Changes nothing.
+    """
+    from launcher import verifying
+
+    result = verifying.verify(name)
+    print_or_json(result, verifying.told, as_json)
+    sys.exit(1 if verifying.damaged(result) else 0)
+
+
+@click.command()
 @click.option("--watch", is_flag=True, help="Stay and redraw until Ctrl-C.")
 @JSON
 def top(watch: bool, as_json: bool) -> None:
@@ -80,3 +115,6 @@ def top(watch: bool, as_json: bool) -> None:
         looking.watch(working.look, tables.top, [Path("runs")])
     else:
         print_or_json(working.look(), tables.top, as_json)
+
+
+COMMANDS = (resume, stop, logs, top, replay, verify)

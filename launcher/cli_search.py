@@ -126,3 +126,6 @@ def _request(
         study, overrides=overrides(options, sets), threads=threads,
         timeout=None if timeout is None else seconds_of(timeout), **wanted,
     )  # fmt: skip
+
+
+COMMANDS = (search, best, importance)

@@ -41,3 +41,6 @@ def install_unit(
 
     request = installing.Request(user, folder, directory, memory, cpus)
     print("\n".join(installing.shown(request) if printed else installing.install(request, force)))
+
+
+COMMANDS = (island, install_unit)

@@ -45,6 +45,7 @@ def prepare(name: str, request: Request, more: More = NOTHING) -> tuple[RunDir, 
         if config.generations != old.generations:
             told.append(f"generations: {old.generations} → {config.generations}")
         if changes:
+            files.replace_atomically(run.earlier_config(loading.fingerprint(old)), loading.dump(old).encode())
             files.replace_atomically(run.config, loading.dump(config).encode())
         runs.aim_at(run, config.generations, old.generations)
         if islands > count:

@@ -194,11 +194,12 @@ def read(run: RunDir) -> tuple[dict[str, Any], Config]:
 
 
 def difference(old: Config, new: Config) -> list[str]:
-    """What differs, as `key: old → new`; the number of generations, which may grow, aside."""
+    """What differs, as `key: old → new`; `loading.ASIDE` aside."""
     before, after = loading.flat(old), loading.flat(new)
-    ignored = ("generations", "description")
     return [
-        f"{key}: {before[key]} → {after[key]}" for key in before if key not in ignored and before[key] != after[key]
+        f"{key}: {before[key]} → {after[key]}"
+        for key in before
+        if key not in loading.ASIDE and before[key] != after[key]
     ]
 
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
+
+EVERY = 5.0
+"""Seconds between two plain lines that say how far something has come."""
 
 
 class Lines:
@@ -63,3 +67,25 @@ class Redrawn:
     def close(self) -> None:
         """Take the block down."""
         self._live.stop()
+
+
+@contextlib.contextmanager
+def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` are done, whenever it is told; nothing stays on a terminal afterwards."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task(what, total=total)
+            yield lambda done: progress.update(bar, completed=done)
+        return
+    lines, due = Lines(), 0.0
+
+    def tell(done: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + EVERY
+            lines.say(f"{what} {done}/{total}")
+
+    yield tell

@@ -1,19 +1,17 @@
 """An island is what its configuration, seed and log of migrations say: after a crash, and without the others."""
 
+import itertools
 import shutil
 import signal
 from collections import Counter
 
 import pytest
 
-from islands import files, loading, migration
-from islands.loop import Evolution, Island
+from islands import chain, files, loading, migration, replay
+from islands.errors import EvolabError
 from islands.migration import Migrator
-from islands.record import Recorder
-from islands.rng import island_number
 from islands.rundir import RunDir
-from islands.tasks import make
-from tests.islands.evolving import after, digests, evolve, log, make_run, never, result, start, tiny
+from tests.islands.evolving import after, digests, evolve, history, log, make_run, result, start, tiny, write_config
 from tests.islands.pool_parts import killed_at
 
 NAMES = ("island-000", "island-001")
@@ -34,20 +32,11 @@ def archipelago(folder, config, run="run", names=NAMES):
 
 
 def replayed(run, name, place):
-    """Every generation's digest of an island evolved from configuration, seed and log alone, in the run `place`."""
-    config, task = loading.load(run.config), None
-    (entry,) = (entry for entry in run.read_plan()["islands"] if entry["name"] == name)
-    home = RunDir(place).island(name).create()
-    for path in run.island(name).path.glob("migrations*.jsonl"):
-        shutil.copy(path, home.path)
-    task = make(config)
-    key = (entry["seed"], island_number(name))
-    alone = Migrator(config, task.layout, name, key, home.migrations)
-    alone.recall(0)
-    recorder = Recorder(home, entry["index"], config.generations, {})
-    island = Island(name, *key, home, recorder, alone, {"run": "replay"})
-    assert Evolution(config, task, [island], never).run()
-    return digests(RunDir(place), name)
+    """Every generation's digest of an island lived again from configuration, seed and log alone."""
+    past = replay.Past.of(run, name)
+    place.mkdir(exist_ok=True)
+    life = replay.lives(past, replay.beginning(past), place)
+    return [state.population.digest() for state in itertools.islice(life, len(past.lines))]
 
 
 def assert_the_log_tells_all(run, folder, names=NAMES):
@@ -96,6 +85,92 @@ def test_a_log_in_two_segments_replays_as_one(folder, monkeypatch):
     put_aside = files.read_jsonl(run.island(NAMES[1]).path / "migrations.1.jsonl")
     assert put_aside[0]["generation"] == 1 and log(run, NAMES[1])  # put aside once
     assert replayed(run, NAMES[1], folder / "replay") == digests(run, NAMES[1])
+
+
+def test_a_log_whose_beginning_was_dropped_is_replayed_from_a_checkpoint_that_it_reaches(folder, monkeypatch):
+    monkeypatch.setattr(migration, "LOG_SEGMENT", 20_000)
+    run = archipelago(folder, tiny(*EVERY, "generations=30", "record.keep=9", "record.checkpoint_every=3"))
+    evolve(run)
+    past = replay.Past.of(run, NAMES[1])
+    state = replay.beginning(past)
+    first = migration.first_repeatable(past.place.migrations)
+    assert first > 1 and state.generation >= first > state.generation - 3
+    (folder / "again").mkdir()
+    life = replay.lives(past, state, folder / "again")
+    lived = [next(life) for _ in range(29 - state.generation)]
+    assert [each.record["chain"] for each in lived] == [
+        line["chain"] for line in history(run, NAMES[1])[state.generation + 1 :]
+    ]
+    for path in past.place.checkpoints.iterdir():
+        path.unlink()
+    with pytest.raises(EvolabError, match="no checkpoint to begin with"):
+        replay.beginning(past)
+
+
+def test_generations_bred_under_an_earlier_configuration_are_replayed_under_it(folder):
+    """As `evolab resume --allow-change` leaves it: the earlier configuration lies beside the new one."""
+    old = tiny(*EVERY, "generations=4")
+    run = archipelago(folder, old)
+    evolve(run)
+    new = loading.override(old, ["generations=9", "mutation.weight_rate=0.1"])
+    write_config(run, new)
+    run.earlier_config(loading.fingerprint(old)).write_text(loading.dump(old))
+    for name in NAMES:
+        run.island(name).result.unlink()
+    evolve(run)
+    assert {line["config"] for line in history(run, NAMES[0])} == {loading.fingerprint(old), loading.fingerprint(new)}
+    assert_the_log_tells_all(run, folder)
+    run.earlier_config(loading.fingerprint(old)).unlink()
+    with pytest.raises(EvolabError, match="another configuration"):
+        replayed(run, NAMES[0], folder / "without")
+
+
+# --- the chain ---
+
+
+def test_each_generation_is_linked_to_all_before_it_and_to_the_migrants_let_in(folder):
+    run = archipelago(folder, tiny(*EVERY, "generations=6"))
+    evolve(run)
+    for name, seed in zip(NAMES, (5, 6), strict=True):
+        link, lines = chain.beginning(seed, name), history(run, name)
+        for number, line in enumerate(lines):
+            told = [each for each in log(run, name) if each["generation"] == number - 1]
+            came = [each["digest"] for each in told if each.get("admitted")]
+            link = chain.link(link, number, line["digest"], came)
+            assert (line["admitted"], line["chain"]) == (came, link)
+    assert any(line["admitted"] for line in history(run, NAMES[1]))
+
+
+# --- a damaged log ---
+
+
+def test_a_damaged_line_of_an_earlier_generation_does_not_keep_an_island_from_going_on(folder):
+    config = tiny(*EVERY, "generations=8")
+    run = archipelago(folder, config)
+    evolve(run, halted=after(6))
+    whole = archipelago(folder, config, "whole")
+    evolve(whole)
+    _damage(run.island(NAMES[1]).migrations, 2)
+    evolve(run)
+    assert digests(run, NAMES[1]) == digests(whole, NAMES[1])
+
+
+def test_a_log_damaged_after_the_checkpoint_is_an_error_that_says_what_to_do(folder):
+    run = archipelago(folder, tiny(*EVERY, "generations=8", "record.checkpoint_every=4"))
+    evolve(run, only=NAMES[:1])
+    evolve(run, only=NAMES[1:], halted=after(6))
+    island = run.island(NAMES[1])
+    max(island.checkpoints.iterdir()).unlink()
+    _damage(island.migrations, len(log(run, NAMES[1])) - 1)
+    with pytest.raises(EvolabError, match="damage; move the log away"):
+        evolve(run)
+
+
+def _damage(path, number):
+    """Overwrite the first bytes of a line (from 1)."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = b"\0\0\0" + lines[number - 1][3:]
+    path.write_bytes(b"".join(lines))
 
 
 # --- interrupted and resumed ---
