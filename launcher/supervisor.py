@@ -17,7 +17,7 @@ from islands import files
 from islands.errors import STOPPED as STOPPED_CODE
 from islands.errors import ConfigError, DiskError, EvolabError
 from islands.rundir import RunDir
-from launcher import poison, restarts, signals, verdicts, workers
+from launcher import poison, restarts, signals, starting, verdicts, workers
 from launcher.disk import Disk, probe
 from launcher.oom import Kills
 from launcher.restarts import Death
@@ -61,6 +61,7 @@ class Supervisor:
         self._jitter = random.Random()
         self._kills = Kills()
         self._disk = Disk(verdicts.folders_of(run), self.rules.low_water)
+        self._starter = starting.starter(run.path.absolute(), jobs, self.rules.program, self.rules.detach)
 
     def run(self) -> None:
         """Supervise to the end; `ending` and `signal` say what ended it, where that was not the islands' own end."""
@@ -105,6 +106,8 @@ class Supervisor:
         for worker in self.workers:
             due = worker.state == PENDING or (worker.state == BACKOFF and now >= worker.due)
             if due and worker.process is None and self.signal is None and not self._disk.refused:
+                if not self._starter.ready():
+                    return
                 self._start(worker)
 
     def _start(self, worker: Worker) -> None:
@@ -116,7 +119,7 @@ class Supervisor:
             self._adopt(worker, Adopted(alive))
             return
         try:
-            worker.begin(workers.start(self.run_dir.path.absolute(), worker.job, self.rules.program, self.rules.detach))
+            worker.begin(self._starter.start(worker.job))
         except OSError as error:
             if files.is_of_the_disk(error):
                 self._wait_for_disk(worker, f"cannot start: {error}")
@@ -279,6 +282,7 @@ class Supervisor:
         finally:
             if not self.rules.detach:
                 self._leave_none()
+            self._starter.close()
 
     def _leave_none(self) -> None:
         """No island outlives its launcher, whatever ended the loop: checkpoint and stop, or be killed."""

@@ -10,14 +10,12 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from islands import notify, process, threads
 from islands.rundir import IslandDir
-from launcher.cores import pinned
 from launcher.restarts import Death
 from launcher.stall import Patience, Pulse
 from launcher.states import OVER, PENDING
@@ -82,7 +80,7 @@ class Adopted:
     @property
     def stops_by_itself(self) -> bool:
         """Whether it ends because its launcher has."""
-        return "--parent" in self.command
+        return any("--parent" in word for word in self.command)
 
     def poll(self) -> Ended | None:
         """Alive by number, start time and boot; how it ended is known to its own parent only."""
@@ -187,19 +185,6 @@ class Worker:
         self.reason, self.leaving, self.stalled_at, self.terminated = "", False, None, False
         self.waits_for_disk = False
         self.pulse.begin(started.pid, now)
-
-
-def start(run_dir: Path, job: Job, program: Sequence[str], detach: bool) -> Child:
-    """Start a job's process: in a session of its own, on its cores, its output in its log."""
-    parent = () if detach else ("--parent", str(os.getpid()))
-    command = (*program, str(run_dir), *job.arguments, *parent)
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(job.log, "ab") as log, pinned(job.cpus):
-        popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(job.threads),
-            start_new_session=True,
-        )  # fmt: skip
-    return Child(popen, command)
 
 
 def environment(count: int) -> dict[str, str]:
