@@ -57,8 +57,8 @@ def load(root: Path = Path("/")) -> Finding:
 def memory(root: Path = Path("/")) -> Finding:
     """Memory, and how many islands fit."""
     ram, usable = host.memory(root), cores.usable(root).count
-    private, shared = plan.footprint(POPULATION)
-    fit = max(0, int((1e3 * (ram.available - plan.RESERVED_GB / 2) - shared) / private))
+    private, launcher = plan.footprint(POPULATION, usable)
+    fit = max(0, int((1e3 * (ram.available - plan.RESERVED_GB / 2) - plan.SHARED - launcher) / private))
     found = f"{ram.available:.1f} of {ram.usable:.1f} GB available"
     found += f" (limited by a control group, the machine has {ram.total:.1f})" if ram.limit is not None else ""
     found += f": {fit} islands of population {POPULATION} fit, for {usable} cores"

@@ -32,10 +32,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Share:
-    """Memory of one process in MB. `private`: what it has written, nobody else's; `shared`: libraries and files, whose
+    """Memory of one process in MB. `private`: what it has written, nobody else's; `inherited`: what it has from the
+    process that forked it, and has in common with the others that this has forked; `shared`: libraries and files, whose
     pages it has in common with others that have them open, however many."""
 
     private: float
+    inherited: float
     shared: float
 
 
@@ -61,7 +63,9 @@ def share_of(pid: int, root: Path = Path("/")) -> Share | None:
     written = found.get("Private_Dirty", 0)
     written = min(written, found.get("Anonymous", written))  # a file's page that waits for the disk is dirty as well
     private = written + found.get("Private_Hugetlb", 0) + found.get("SwapPss", 0)
-    return Share(private * 1.024e-3, max(0, found["Rss"] - written) * 1.024e-3)
+    inherited = max(0, found.get("Anonymous", written) - written)
+    shared = max(0, found["Rss"] - written - inherited)
+    return Share(private * 1.024e-3, inherited * 1.024e-3, shared * 1.024e-3)
 
 
 def waiting_seconds(pid: int) -> float | None:

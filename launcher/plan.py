@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 RESERVED_GB = 1.0
 """Memory left to the system."""
-PRIVATE, PRIVATE_A_GENOME, SHARED, LAUNCHER = 92.0, 0.012, 102.0, 17.0
-"""Memory in MB where it is not measured: of an island, of each of its genomes, of all islands together, of a launcher.
+PRIVATE, FORKED, PRIVATE_A_GENOME, SHARED, LAUNCHER, NURSERY = 92.0, 13.0, 0.012, 102.0, 17.0, 75.0
+"""Memory in MB where not measured: of an island, of a forked one, of each of its genomes, of all islands together,
+of a launcher, of the process that forks several islands.
 
 Measured on the development machine at populations from 100 to 5000, pellets, neat."""
 SMT_EFFICIENCY = 0.6
@@ -26,9 +27,10 @@ code that fills the vector units, as the kernels here do, gains less.
 """
 
 
-def footprint(population: int) -> tuple[float, float]:
-    """Memory in MB that an island of so many genomes has for itself, and what all islands of a machine share."""
-    return PRIVATE + PRIVATE_A_GENOME * population, SHARED
+def footprint(population: int, islands: int) -> tuple[float, float]:
+    """Memory in MB of each of a run's `islands` of so many genomes, and of the run besides its islands."""
+    genomes = PRIVATE_A_GENOME * population
+    return (PRIVATE + genomes, LAUNCHER) if islands == 1 else (FORKED + genomes, LAUNCHER + NURSERY)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Pace:
 
     `start`: from a run's command to its first generation. `end`: from the last generation to the end, the champion's
     validation and held-out evaluation. `study`: once, before the first trial and after the last. `private`: of an
-    island; `shared`: of all together; `launcher`: of the process that supervises a run.
+    island; `shared`: of all together; `launcher`: of the processes that start and
+    supervise a run.
     """
 
     generation: float

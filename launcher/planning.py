@@ -68,7 +68,7 @@ def plan_for(request: Request) -> dict[str, Any]:
 def _measured(config: Config, work: Work) -> Basis:
     """Benchmark one island alone and as many as there are cores, then rehearse with all of them."""
     usable = cores.usable().count
-    private, _ = plan.footprint(config.population)
+    private, _ = plan.footprint(config.population, 1)
     count = max(1, min(usable, int(1e3 * (host.memory().available - plan.RESERVED_GB) / (2 * private))))
     with tempfile.TemporaryDirectory(prefix="evolab-plan-") as folder:
         path = Path(folder) / "config.yaml"
@@ -81,13 +81,18 @@ def _measured(config: Config, work: Work) -> Basis:
     played = rehearsal.length(float(figures["seconds_per_generation"]), config.generations, LEAST, MOST)
     _say(f"rehearsing: {count} island{'s' * (count != 1)}, {played} of {config.generations} generations")
     found = rehearsal.rehearse(config, count, played)
+    private, launcher = plan.footprint(config.population, work.islands)
+    if found.private is not None and found.launcher is not None:
+        private, launcher = found.private, found.launcher + found.inherited
+        if work.islands == 1:  # not forked, as those of the rehearsal were
+            private, launcher = found.private + found.inherited, found.launcher
     pace = Pace(
         generation=(found.generation if work.islands == 1 else found.slowest) * crowded,
         start=found.start * crowded,
         end=found.end * crowded,
-        private=_private(found.private or private, config, work),
+        private=_private(private, config, work),
         shared=found.shared or plan.SHARED,
-        launcher=found.launcher or plan.LAUNCHER,
+        launcher=launcher,
         study=STUDY if work.trials > 1 else 0.0,
     )
     return Basis(pace, config.population / pace.generation, crowded, found)
@@ -97,15 +102,15 @@ def _given(creatures_per_second: float | None, config: Config, work: Work) -> Ba
     """From a figure that the user brought (`creatures_per_second` of `evolab benchmark`); nothing is run."""
     if creatures_per_second is None:
         return None
-    private, shared = plan.footprint(config.population)
+    private, launcher = plan.footprint(config.population, work.islands)
     evaluations = CHAMPION + config.evaluation.held_out
     pace = Pace(
         generation=config.population / creatures_per_second + DISK + DISK_A_GENOME * config.population,
         start=START,
         end=END + evaluations / (creatures_per_second * config.evaluation.episodes),
         private=_private(private, config, work),
-        shared=shared,
-        launcher=plan.LAUNCHER,
+        shared=plan.SHARED,
+        launcher=launcher,
         study=STUDY if work.trials > 1 else 0.0,
     )
     return Basis(pace, creatures_per_second)

@@ -52,6 +52,7 @@ class Phases:
     slowest: float
     end: float
     private: float | None
+    inherited: float
     shared: float | None
     launcher: float | None
 
@@ -68,6 +69,7 @@ class _Seen:
     waited: float = 0.0
     lived: float = 0.0
     private: float = 0.0
+    inherited: float = 0.0
     shared: float = 0.0
 
 
@@ -93,6 +95,7 @@ class _Watch:
         seen = self.seen.setdefault(name, _Seen())
         if share := host.share_of(pid):
             seen.private, seen.shared = max(seen.private, share.private), max(seen.shared, share.shared)
+            seen.inherited = max(seen.inherited, share.inherited)
         if (waited := host.waiting_seconds(pid)) is not None:
             seen.waited, seen.lived = waited, time.time() - self.began
 
@@ -150,6 +153,7 @@ def phases(watch: _Watch, islands: list[IslandDir], began: float, ended: float, 
         slowest=max(paces),
         end=max(0.0, end) * alone,
         private=max(private, default=None),
+        inherited=max((seen.inherited for seen in watch.seen.values()), default=0.0),
         shared=max(shared, default=None),
         launcher=watch.launcher or None,
     )

@@ -63,7 +63,7 @@ def test_others_who_want_the_cores_are_a_note(tmp_path: Path, eight: None) -> No
 def test_memory_is_judged_by_the_islands_that_fit_within_the_groups_limit(tmp_path: Path, eight: None) -> None:
     roomy = doctor_machine.memory(tree(tmp_path, {**V2, **MEMINFO}))
     assert roomy.verdict == "ok" and "for 8 cores" in roomy.found
-    limit = {f"{GROUP}/memory.max": "1000000000\n", f"{GROUP}/memory.current": "100000000\n"}
+    limit = {f"{GROUP}/memory.max": "860000000\n", f"{GROUP}/memory.current": "100000000\n"}
     tight = doctor_machine.memory(tree(tmp_path, limit))
     assert tight.verdict == "warning" and "limited by a control group" in tight.found
     assert "3 islands of population 500 fit" in tight.found

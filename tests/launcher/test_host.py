@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,22 @@ def test_what_a_process_has_written_is_its_own_and_what_it_has_only_read_is_not(
     assert before is not None and after is not None and written
     assert 25 < after.private - before.private < 45
     assert after.shared - before.shared > 15
+
+
+def test_what_a_forked_process_has_not_written_is_its_parents() -> None:
+    written = bytearray(b"y" * 30_000_000)
+    before = host.share_of(os.getpid())
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        child, parent = host.share_of(pid), host.share_of(os.getpid())
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert before is not None and child is not None and parent is not None and written
+    assert child.inherited > 30 and child.private < 20 and before.inherited < 5
 
 
 def test_a_process_that_is_gone_has_no_share_and_has_not_waited() -> None:

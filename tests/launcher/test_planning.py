@@ -123,11 +123,11 @@ def test_a_finished_run_is_taken_apart_into_start_generations_and_end(tmp_path: 
         places.append(place)
     watch = rehearsal._Watch(run=None, began=100.0, names=["a", "b"])  # type: ignore[arg-type]
     for name in ("a", "b"):
-        watch.seen[name] = rehearsal._Seen(waited=2.0, lived=8.0, private=90.0, shared=100.0)
+        watch.seen[name] = rehearsal._Seen(waited=2.0, lived=8.0, private=90.0, inherited=70.0, shared=100.0)
     found = rehearsal.phases(watch, places, 100.0, 110.0, 3)
     assert (found.others, found.seconds, found.undisturbed) == (0.25, 10.0, 7.5)
     assert (found.start, found.generation, found.slowest) == pytest.approx((2 * 0.75, 1.5 * 0.75, 2 * 0.75))
-    assert (found.end, found.private) == (pytest.approx(3 * 0.75), 90.0)
+    assert (found.end, found.private, found.inherited) == (pytest.approx(3 * 0.75), 90.0, 70.0)
 
 
 def test_generations_that_were_not_rehearsed_count_as_the_last_quarter_of_those_that_were() -> None:
