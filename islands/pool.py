@@ -86,10 +86,21 @@ class Outbox:
     def publish(self, generation: int, migrants: Sequence[Migrant]) -> Publication:
         """Put the migrants where others find them; returns when they are on the disk.
 
-        The same migrants at the same generation are published once, however often an island repeats it after a
-        crash. Raises Skipped (LockTimeout, Superseded) when this migration cannot take place.
+        The same migrants at the same generation are published once, however often an island repeats it after a crash.
+        A directory that was removed meanwhile is made again. Raises Skipped (LockTimeout, Superseded) when this
+        migration cannot take place.
         """
         header = self._header(generation, migrants)
+        try:
+            return self._published(header, migrants)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        self.pool.restore()
+        files.make_folder(self.path)
+        return self._published(header, migrants)
+
+    def _published(self, header: Header, migrants: Sequence[Migrant]) -> Publication:
         with self._opened() as outbox:
             self._last = self._recover(outbox)
             listed = newest_first(outbox)

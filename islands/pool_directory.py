@@ -7,7 +7,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,7 @@ class Pool:
             _found(directory, wanted)
         pool = cls(directory, _read_identity(directory))
         _compare(directory, pool.identity, wanted if pool_id else {**wanted, "pool_id": pool.pool_id})
-        files.make_folder(pool.outboxes)
-        files.make_folder(pool.quarantine)
+        pool.restore()
         return pool
 
     @property
@@ -62,8 +61,16 @@ class Pool:
 
     def islands(self) -> list[str]:
         """The names of the islands that have an outbox, sorted. One listing, which also shows new ones on NFS."""
-        with files.told_in_one_line(self.outboxes, "list"):
+        with files.told_in_one_line(self.outboxes, "list"), suppress(FileNotFoundError):
             return sorted(name for name in os.listdir(self.outboxes) if is_name(name))
+        return []
+
+    def restore(self) -> None:
+        """Make again what somebody has removed while islands use it."""
+        if not os.path.lexists(self.directory / "pool.json"):
+            _found(self.directory, self.identity)
+        files.make_folder(self.outboxes)
+        files.make_folder(self.quarantine)
 
     def next_epoch(self, name: str, timeout: float = 5.0) -> int:
         """One more than the newest epoch in the outbox of `name`; 1 where there is none. O(publications kept)."""

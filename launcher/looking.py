@@ -7,6 +7,7 @@ it polls. What it says is a hint and no more: without it the next look comes a l
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import threading
 import time
@@ -71,12 +72,26 @@ def changes(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
 
 
 def watch(look: Callable[[], Any], show: Callable[[Any], None], folders: Sequence[Path]) -> None:
-    """Show what `look` returns whenever something has changed, until Ctrl-C."""
-    with changes(folders) as wait:
+    """Show what `look` returns (`show` prints it) whenever something has changed, until Ctrl-C.
+
+    On a terminal it is redrawn in place, on a screen of its own; into a pipe it is printed each time.
+    """
+    with changes(folders) as wait, _screen() as draw:
         while True:
-            value = look()
-            if sys.stdout.isatty():
-                print("\x1b[H\x1b[2J", end="")
-            show(value)
-            sys.stdout.flush()
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                show(look())
+            draw(said.getvalue())
             wait()
+
+
+@contextlib.contextmanager
+def _screen() -> Iterator[Callable[[str], None]]:
+    if not sys.stdout.isatty():
+        yield lambda text: print(text, end="", flush=True)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(screen=True, auto_refresh=False) as live:
+        yield lambda text: live.update(Text.from_ansi(text, no_wrap=True, overflow="ellipsis"), refresh=True)

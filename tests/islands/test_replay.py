@@ -264,3 +264,23 @@ def test_real_islands_killed_again_and_again_come_to_what_their_logs_say(folder)
     evolve(run)
     assert_the_log_tells_all(run, folder)
     assert all(result(run, name)["generations"] == 40 for name in NAMES)
+
+
+# --- the pool removed under living islands ---
+
+
+def test_islands_whose_pool_was_removed_make_it_again_and_go_on(folder):
+    run = archipelago(folder, tiny(*EVERY, "generations=12"))
+    removed = []
+
+    def halted():
+        if len(files.read_jsonl(run.island(NAMES[0]).metrics)) == 6 and not removed:
+            shutil.rmtree(folder / "run-pool")
+            removed.append(True)
+        return False
+
+    evolve(run, halted=halted)
+    assert removed and {path.name for path in (folder / "run-pool" / "migration_pool").iterdir()} == set(NAMES)
+    later = [line for line in log(run, NAMES[1]) if line["generation"] > 7 and line.get("admitted")]
+    assert later
+    assert_the_log_tells_all(run, folder)

@@ -1,7 +1,12 @@
 """Looking on: told of changes by watchdog, polling where another host may write; and all runs of the machine."""
 
+import contextlib
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +17,7 @@ import pytest
 from islands import files
 from islands.rundir import RunDir
 from launcher import looking
-from tests.launcher.launches import Launch, at_generation, evolab, wait_for
+from tests.launcher.launches import ROOT, Launch, at_generation, evolab, wait_for
 
 MOUNTS = """22 1 254:0 / / rw - ext4 /dev/vda rw
 30 22 0:40 / /mnt/exp rw - nfs4 server:/exp rw
@@ -66,3 +71,27 @@ def test_top_shows_runs_that_lie_elsewhere_as_long_as_their_processes_live(
     launched.process.send_signal(signal.SIGTERM)
     launched.end()
     assert str(run.path) not in evolab(nowhere, "top").stdout
+
+
+def test_on_a_terminal_what_is_watched_is_redrawn_on_a_screen_of_its_own_that_is_left_again(
+    tmp_path: Path, launch: Callable[..., Launch]
+) -> None:
+    launched = launch(1, 3, "mine")
+    assert launched.end()[0] == 0
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "launcher", "status", "mine", "--watch"]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), TERM="xterm-256color", COLUMNS="100", LINES="30")
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=slave, stdout=slave, stderr=slave) as watching:
+        os.close(slave)
+        seen = b""
+        deadline = time.monotonic() + 30
+        while seen.count(b"island-000") < 2 and time.monotonic() < deadline:
+            seen += os.read(master, 65536)
+        watching.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while more := os.read(master, 65536):
+                seen += more
+    os.close(master)
+    assert watching.returncode == 130 and seen.count(b"island-000") > 1
+    assert b"\x1b[?1049h" in seen and b"\x1b[?1049l" in seen and b"\x1b[2J\x1b[H" not in seen.split(b"island-000")[1]
+    assert b"Traceback" not in seen
