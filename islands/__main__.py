@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from islands import files, loading, notify, occupied, quarantine, threads
+from islands import faults, files, loading, notify, occupied, quarantine, threads
 from islands.config import Config
 from islands.errors import STOPPED, ConfigError, DiskError, EvolabError
 from islands.rundir import IslandDir, RunDir
@@ -34,6 +34,7 @@ def main() -> int:
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     places: list[IslandDir] = []
     try:
+        faults.check()
         run = RunDir(arguments.run_dir)
         run.refuse_strangers()
         plan = run.read_plan()
@@ -43,8 +44,7 @@ def main() -> int:
             occupied.occupy(place)  # until this process ends
         places = wanted
         for place in places:
-            with files.told_in_one_line(place.error, "remove"):
-                place.error.unlink(missing_ok=True)
+            files.remove(place.error)
         return run_islands(run, plan, entries, Halt(run, places, arguments.parent))
     except Leave:
         notify.send("READY=1", "STATUS=stopped before it began")
@@ -113,7 +113,7 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     islands = [island_of(run, plan, entry, config, task.layout, found) for entry in entries]
     unfinished = [island for island in islands if not already_finished(island.place, config)]
     for island in unfinished:
-        island.place.result.unlink(missing_ok=True)
+        files.remove(island.place.result)
         island.recorder.beat("starting", island.state, force=True)
     if not unfinished:
         notify.send("READY=1", "STATUS=finished before")  # to systemd, ending without it would be a failure

@@ -19,8 +19,9 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from islands.errors import ConfigError
-from islands.files import replace_atomically, told_in_one_line
+from islands.errors import ConfigError, DiskError
+from islands.files import move, remove, replace_atomically, told_in_one_line
+from islands.files import read as read_file
 from islands.genome.population import Array, Genomes, Population
 from islands.rundir import checkpoints_in
 from islands.speciation import Species
@@ -59,19 +60,22 @@ def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
     with told_in_one_line(folder, "write a checkpoint to"):
         replace_atomically(folder / f"{state.generation:08d}.safetensors", save(arrays, {"state": json.dumps(plain)}))
         for path in checkpoints_in(folder)[keep:]:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def read_newest(folder: Path, owner: dict[str, Any], tell: Callable[[str], None]) -> State | None:
     """The newest good state, or None where there is no checkpoint; each damaged one is told and passed over."""
-    paths = checkpoints_in(folder)
+    paths, refused = checkpoints_in(folder), None
     for path in paths:
         try:
-            state = read(path, owner)
+            return read(path, owner)
+        except DiskError as error:
+            refused = error
+            tell(f"{error}; falling back to the one before it")
         except ValueError as error:
             tell(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
-            continue
-        return state
+    if refused:
+        raise refused
     if paths:
         raise ConfigError(
             f"checkpoints in {folder}",
@@ -87,13 +91,12 @@ def set_aside_damaged(folder: Path, good: State) -> None:
     with told_in_one_line(folder, "tidy"):
         for path in checkpoints_in(folder):
             if int(path.stem) > good.generation:
-                path.replace(path.with_suffix(".damaged"))
+                move(path, path.with_suffix(".damaged"))
 
 
 def read(path: Path, owner: dict[str, Any]) -> State:
     """The state in one checkpoint; ValueError says what is wrong with it, ConfigError that it is somebody else's."""
-    with told_in_one_line(path, "read"):
-        data = path.read_bytes()
+    data = read_file(path)
     try:
         arrays, plain = _parse(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -25,7 +25,8 @@ import yaml
 
 from islands import strict_yaml, tasks, topology
 from islands.config import Config
-from islands.errors import ConfigError
+from islands.errors import ConfigError, DiskError
+from islands.files import is_of_the_disk
 
 SIZE_LIMIT = 1_000_000
 """Bytes that a configuration file may have."""
@@ -139,6 +140,8 @@ def _read(path: Path) -> str:
         with path.open("rb") as stream:
             content = stream.read(SIZE_LIMIT + 1)
     except OSError as error:
+        if is_of_the_disk(error):
+            raise DiskError(f"cannot read {path}", expected="a healthy disk", got=f"{error.strerror}") from error
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"cannot read the configuration {path} ({reason})", do="check the path") from error
     if len(content) > SIZE_LIMIT:

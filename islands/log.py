@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from islands.faults import fault_point
+
 LARGEST = 10_000_000
 """Bytes at which a log is put aside."""
 KEPT = 3
@@ -32,17 +34,28 @@ def rotate(candidates: Iterable[Path], largest: int = LARGEST) -> bool:
 
 def _put_aside(path: Path) -> bool:
     fresh = path.with_name(f".{path.name}.fresh")
+    fault_point("log.begun")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        for number in range(KEPT - 1, 0, -1):
-            older = path.with_name(f"{path.name}.{number}")
-            newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+        for number in range(KEPT - 1, 1, -1):
             with suppress(FileNotFoundError):
-                os.replace(newer, older)
-        os.replace(fresh, path)
+                fault_point("log.older")
+                os.replace(_older(path, number - 1), _older(path, number))
+        fault_point("log.moving")
+        os.replace(path, _older(path, 1))
+        try:
+            fault_point("log.moved")
+            os.replace(fresh, path)
+        except OSError:
+            os.replace(_older(path, 1), path)  # or nobody would know where it is
+            raise
         for standard in (1, 2):
             if standard == 2 or os.path.samestat(os.fstat(1), os.fstat(2)):
                 os.dup2(descriptor, standard)
     finally:
         os.close(descriptor)
     return True
+
+
+def _older(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")

@@ -23,7 +23,8 @@ import numpy as np
 from islands import quarantine
 from islands.config import Config
 from islands.errors import EvolabError
-from islands.files import JsonLines, dumps, each_line, fault_point, record_in, replace_atomically, tail_jsonl
+from islands.faults import fault_point
+from islands.files import JsonLines, dumps, each_line, move, record_in, renew, replace_atomically, tail_jsonl
 from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import (
     Array,
@@ -162,6 +163,7 @@ class Migrator:
 
         A damaged line of an earlier generation does no harm; a later one is an error, since what followed is unknown.
         """
+        renew(self.log)
         segments = (put_aside(self.log), self.log)
         complete = {line["generation"] for segment in segments for line in _completed(segment)}
         self.logged = {g: [] for g in sorted(complete) if g >= generation}
@@ -329,7 +331,7 @@ class Migrator:
             before = (tail_jsonl(put_aside(self.log), 1) or [{}])[0]
             line["number"] = before.get("number", 0) + 1  # each time, what had been put aside before is lost
             JsonLines(self.log, durable=True).append(line)
-            os.replace(self.log, put_aside(self.log))
+            move(self.log, put_aside(self.log))
 
 
 def first_repeatable(log: Path) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
 
 from islands.errors import ConfigError, TryAgain
-from islands.files import fault_point
+from islands.faults import fault_point
 from islands.publication import FURTHEST_GENERATION, Header, Name, Refused, decode
 
 QUARANTINED = 64
@@ -129,10 +129,12 @@ class OpenOutbox:
         except OSError:
             return False
         try:
+            fault_point("quarantine.moving")
             os.rename(text, target, src_dir_fd=self.fd, dst_dir_fd=folder)
             fault_point("quarantine.moved")
             for name in sorted(os.listdir(folder))[:-QUARANTINED]:
                 with suppress(OSError):
+                    fault_point("quarantine.full")
                     os.unlink(name, dir_fd=folder)
         except OSError:
             return False
@@ -144,6 +146,7 @@ class OpenOutbox:
 @contextmanager
 def opened(path: Path, pool_id: str, quarantine: Path, timeout: float) -> Iterator[OpenOutbox]:
     """Open and lock the outbox folder `path`; OSError where that cannot be, LockTimeout where it stays locked."""
+    fault_point("outbox.begun")
     fd = os.open(path, _FOLDER)
     try:
         fault_point("outbox.opened")

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from islands import files
 from islands.errors import ConfigError, EvolabError
-from islands.files import fault_point
+from islands.faults import fault_point
 from islands.outbox_folder import LARGEST, LockTimeout, OpenOutbox, Skipped, Superseded, is_good, newest_first
 from islands.pool_directory import Pool
 from islands.publication import FORMAT, Header, Name, Refused, encode, sha256_of
@@ -111,6 +111,8 @@ class Outbox:
                 name = header.name()
                 files.publish(self.path / str(name), self._encoded(header, migrants))
                 self._last = name.sequence
+            else:
+                files.sync_folder(self.path)  # whoever put it there may have died before that
             fault_point("outbox.published")
             self._prune(outbox, name, self._last)
         return Publication(name.sequence, list(header.digests))
@@ -177,6 +179,7 @@ class Outbox:
         others.sort(key=lambda name: (name.sequence, name.epoch), reverse=True)
         for name in others[self.keep - 1 :]:
             with suppress(OSError):
+                fault_point("outbox.pruning")
                 os.unlink(str(name), dir_fd=outbox.fd)
             fault_point("outbox.pruned")
 

@@ -74,12 +74,13 @@ class Pool:
 
     def next_epoch(self, name: str, timeout: float = 5.0) -> int:
         """One more than the newest epoch in the outbox of `name`; 1 where there is none. O(publications kept)."""
-        try:
-            with self.opened(name, timeout) as outbox:
-                by_epoch = sorted(newest_first(outbox), key=lambda entry: entry.epoch, reverse=True)
-                newest = next((entry for entry in by_epoch if is_good(outbox, entry)), None)
-        except FileNotFoundError:
-            return 1
+        with files.told_in_one_line(self.outboxes / name, "open"):
+            try:
+                with self.opened(name, timeout) as outbox:
+                    by_epoch = sorted(newest_first(outbox), key=lambda entry: entry.epoch, reverse=True)
+                    newest = next((entry for entry in by_epoch if is_good(outbox, entry)), None)
+            except FileNotFoundError:
+                return 1
         return newest.epoch + 1 if newest else 1
 
     @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from islands import log
 from islands.checkpoint import State
 from islands.errors import EvolabError
-from islands.files import JsonLines, dumps, each_line, read_json, record_in, replace_atomically, write_json
+from islands.files import JsonLines, dumps, each_line, read_json, record_in, remove, replace_atomically, write_json
 from islands.genome.population import Population
 from islands.notify import Notifier
 from islands.process import identity, resident_mb
@@ -68,7 +68,7 @@ class Recorder:
         """
         path = self.place.metrics
         if state is None:
-            path.unlink(missing_ok=True)
+            remove(path)
             return
         lines = [record_in(text) for _, text in each_line(path)]
         kept = [line for line in lines if line is not None and line["generation"] <= state.generation]

@@ -270,6 +270,7 @@ def finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], Non
 
 def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
+    from islands import faults, files
     from islands.errors import DiskError, EvolabError
     from launcher import cli_machine, cli_operate, cli_search, cli_units
 
@@ -277,6 +278,7 @@ def main() -> NoReturn:
         for command in module.COMMANDS:
             commands.add_command(command)
     try:
+        faults.check()
         commands.main(prog_name="evolab", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(0)
@@ -286,11 +288,16 @@ def main() -> NoReturn:
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)
         sys.exit(75 if isinstance(error, DiskError) else getattr(error, "launcher_code", 2))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        if not files.is_of_the_disk(error):
+            raise
+        print(f"evolab: {error.filename or 'the disk'}: {error.strerror}; mend the disk and try again", file=sys.stderr)
+        sys.exit(75)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class _Lines:
             return
         try:
             if self.path.exists() and os.path.getsize(self.path) > LARGEST:
-                os.replace(self.path, self.path.with_name(f"{self.path.stem}.1{self.path.suffix}"))
+                files.move(self.path, self.path.with_name(f"{self.path.stem}.1{self.path.suffix}"))
             new = [self._header] if self._header and not self.path.exists() else []
             files.append_lines(self.path, [*new, *self._waiting])
         except (OSError, EvolabError):

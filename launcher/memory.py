@@ -262,8 +262,7 @@ def _storage(place: StudyDir, url: str | None) -> Any:
     path = str(place.journal)
     if place.journal.exists():
         files.cut_torn_tail(place.journal)
-    with suppress(FileNotFoundError):
-        place.journal.with_name(place.journal.name + ".lock").unlink()  # a dead parent's: this one holds the study
+    files.remove(place.journal.with_name(place.journal.name + ".lock"))  # a dead parent's: this one holds the study
     return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
 
 

@@ -56,6 +56,6 @@ def _set_aside(island: IslandDir) -> str | None:
     if len(found) < 2:
         return None
     for older in island.checkpoints.glob("*.suspect"):
-        older.unlink(missing_ok=True)
-    found[0].replace(found[0].with_suffix(".suspect"))
+        files.remove(older)
+    files.move(found[0], found[0].with_suffix(".suspect"))
     return found[0].name

@@ -101,10 +101,8 @@ def export(runs: Iterable[RunDir], folder: Path, form: str = "csv") -> list[Path
     for name, make in FRAMES.items():
         path = folder / f"{name}.{form}"
         frame = make(runs)
-        if form == "parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            frame.to_csv(path, index=False)
+        content = frame.to_parquet(index=False) if form == "parquet" else frame.to_csv(index=False).encode()
+        files.replace_atomically(path, content)
         written.append(path)
     return written
 

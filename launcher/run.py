@@ -47,10 +47,8 @@ def fresh_directory(preset: str) -> Path:
     stem = f"{Path(preset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     for attempt in range(1, 1000):
         path = RUNS / (stem if attempt == 1 else f"{stem}-{attempt}")
-        with _writing(path):
-            RUNS.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError), _writing(path):
-            path.mkdir()
+        files.make_folder(RUNS)
+        if files.make_new_folder(path):
             return path
     raise ConfigError(f"no free name for a run like {RUNS / stem}", do="give a directory with --out")
 
@@ -126,25 +124,24 @@ def aim_at(run: RunDir, generations: int, before: int | None = None) -> RunDir:
         raise ConfigError(
             f"generations of {run.path}", expected=f"at least the run's {config.generations}", got=str(generations)
         )
-    with _writing(run.path):
-        longer_wanted = generations > (config.generations if before is None else before)
-        if generations > config.generations:
-            longer = loading.override(config, [f"generations={generations}"])
-            files.replace_atomically(run.config, loading.dump(longer).encode())
-        for island in run.islands():
-            result = files.read_json(island.result) if island.result.exists() else None
-            if result and result["generations"] < generations and (longer_wanted or not result["stopped"]):
-                island.result.unlink()
-        clear(run)
+    longer_wanted = generations > (config.generations if before is None else before)
+    if generations > config.generations:
+        longer = loading.override(config, [f"generations={generations}"])
+        files.replace_atomically(run.config, loading.dump(longer).encode())
+    for island in run.islands():
+        result = files.read_json(island.result) if island.result.exists() else None
+        if result and result["generations"] < generations and (longer_wanted or not result["stopped"]):
+            files.remove(island.result)
+    clear(run)
     return run
 
 
 def clear(run: RunDir) -> None:
     """Take back what keeps islands from being started: requests to stop, reasons to hold, old errors."""
-    run.stop.unlink(missing_ok=True)
+    files.remove(run.stop)
     for island in run.islands():
         for path in (island.error, island.stop, island.held):
-            path.unlink(missing_ok=True)
+            files.remove(path)
 
 
 def add_islands(run: RunDir, count: int, migration_dir: Path | None) -> list[str]:
@@ -158,11 +155,10 @@ def add_islands(run: RunDir, count: int, migration_dir: Path | None) -> list[str
     names = list(itertools.islice((name for name in numbered if name not in taken), count))
     seed = plan["islands"][0]["seed"]
     added = [{"index": len(taken) + i, "name": name, "seed": seed} for i, name in enumerate(names)]
-    with _writing(run.path):
-        for name in names:
-            _keep_strangers_out(run.island(name).create().path)
-        shared = plan["migration_dir"] or (str(migration_dir.absolute()) if migration_dir else None)
-        files.write_json(run.plan, {**plan, "islands": [*plan["islands"], *added], "migration_dir": shared})
+    for name in names:
+        _keep_strangers_out(run.island(name).create().path)
+    shared = plan["migration_dir"] or (str(migration_dir.absolute()) if migration_dir else None)
+    files.write_json(run.plan, {**plan, "islands": [*plan["islands"], *added], "migration_dir": shared})
     return names
 
 
@@ -213,40 +209,26 @@ def held(run: RunDir) -> Iterator[None]:
 
 def _keep_strangers_out(path: Path) -> None:
     """A folder that was made under a careless umask is for its owner and group all the same."""
-    mode = path.stat().st_mode & 0o7777
-    if mode & 0o002:
-        path.chmod(mode & ~0o002)
+    with files.told_in_one_line(path, "keep strangers out of"):
+        mode = path.stat().st_mode & 0o7777
+        if mode & 0o002:
+            path.chmod(mode & ~0o002)
 
 
 def _refuse_foreign(path: Path) -> None:
     """A directory that is not empty and not a half-made run is someone else's."""
-    try:
-        names = sorted(name for name in os.listdir(path) if not name.startswith((".", "config.yaml")))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _unusable(path, error) from error
+    with files.told_in_one_line(path, "read"):
+        try:
+            names = sorted(name for name in os.listdir(path) if not name.startswith((".", "config.yaml")))
+        except FileNotFoundError:
+            return
+        except (NotADirectoryError, PermissionError) as error:
+            reason = (error.strerror or str(error)).lower()
+            what = f"cannot write the directory {path} ({reason})"
+            raise ConfigError(what, do="choose another with --out") from error
     if names:
         what = f"{path} is not empty and no run of evolab ({_listed(names)})"
         raise ConfigError(what, do="choose a new directory")
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Within, the file system's refusals become one line about `path`."""
-    try:
-        yield
-    except FileExistsError as error:
-        if path.is_dir():
-            raise
-        raise _unusable(path, error) from error
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or str(error)).lower()
-    return ConfigError(f"cannot write the directory {path} ({reason})", do="choose another with --out")
 
 
 def _listed(things: Sequence[object]) -> str:

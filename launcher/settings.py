@@ -56,6 +56,7 @@ class Outcome:
     """What became of a run's processes. `utilisation` is the share of the granted cores, by island that of its own.
 
     `ending` says why all were stopped: signal, halt, stop (a stop file), limit; "" when they ended by themselves.
+    `disk`: some waited for the disk then, or could not write their last checkpoint.
     """
 
     states: dict[str, str]
@@ -66,11 +67,14 @@ class Outcome:
     seconds: float
     signal: int | None
     ending: str = ""
+    disk: bool = False
 
     @property
     def exit_code(self) -> int:
         """0 all done, 1 some failed or were stopped, 2 none could use its configuration, 4 some held; when all were
-        stopped: 128 + signal, 143 by a stop file, 124 at a limit."""
+        stopped: 75 while the disk took nothing, else 128 + signal, 143 by a stop file, 124 at a limit."""
+        if self.disk:
+            return DISK
         if self.signal is not None:
             return 128 + self.signal
         states = set(self.states.values())

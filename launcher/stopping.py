@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from islands import files, process
@@ -27,10 +26,10 @@ def stop(run: RunDir, now: bool = False, patience: float = PATIENCE) -> dict[str
     The run's own file comes first: from then on no launcher starts an island. `now`: kill the islands at once.
     """
     islands = run.islands()
-    _leave(run.stop)
+    files.leave_mark(run.stop)
     for island in islands:
         if not island.result.exists() and island.path.is_dir():
-            _leave(island.stop)
+            files.leave_mark(island.stop)
     began = time.monotonic()
     killed = _kill(islands) if now else []
     while _left(run, islands) and time.monotonic() - began < patience:
@@ -71,13 +70,6 @@ def told(result: dict[str, Any]) -> None:
         print("something of the run is still alive: see evolab status")
     elif any(island["state"] not in (DONE, FAILED) for island in result["islands"]):
         print(f"go on with: evolab resume {result['run']}")
-
-
-def _leave(path: Path) -> None:
-    """An empty file, durably: it takes no room, so that a run on a full disk can be stopped too."""
-    with files.told_in_one_line(path, "write"):
-        path.touch()
-        files.sync_folder(path.parent)
 
 
 def _left(run: RunDir, islands: list[IslandDir]) -> bool:

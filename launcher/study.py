@@ -160,7 +160,7 @@ class Study:
 
     def _start(self, running: Running) -> None:
         trial = running.trial
-        self.place.stop(trial.number).unlink(missing_ok=True)
+        files.remove(self.place.stop(trial.number))
         files.make_folder(self.place.folder(trial.number))
         running.progress = progress_of(self.place, trial, self.base.generations)
         running.before, running.alive = running.progress.generations, True

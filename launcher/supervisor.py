@@ -166,6 +166,7 @@ class Supervisor:
         elif code == ConfigError.exit_code:
             self._end(worker, FAILED, "failed: a configuration that cannot work is not tried again")
         elif self.ending or job.asked_to_stop:
+            worker.waits_for_disk = code == DiskError.exit_code
             self._end(worker, STOPPED, f"stopped ({workers.ending(code)})")
         elif code == STOPPED_CODE and worker.stalled_at is None:
             self._end(worker, STOPPED, "stopped by someone's request, with a checkpoint")

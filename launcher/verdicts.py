@@ -90,10 +90,14 @@ def folders_of(run: RunDir) -> list[Path]:
 
 
 def probe_size(workers: Sequence[Worker]) -> int:
-    """Bytes that the disk has to take before it is trusted again: two checkpoints of the largest island."""
-    largest = 0
+    """Bytes that the disk has to take before it is trusted again: two checkpoints of the largest island, or its log.
+
+    An island that starts puts its log into a fresh file.
+    """
+    wanted = _LEAST
     for worker in workers:
         for island in worker.job.islands:
             with contextlib.suppress(OSError):
-                largest = max([largest, *(path.stat().st_size for path in island.checkpoints.iterdir())])
-    return min(max(_LEAST, 2 * largest), _MOST)
+                wanted = max([wanted, *(2 * path.stat().st_size for path in island.checkpoints.iterdir())])
+                wanted = max(wanted, island.migrations.stat().st_size)
+    return min(wanted, _MOST)

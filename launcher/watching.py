@@ -174,6 +174,7 @@ class Watch:
             seconds=now - self.started,
             signal=supervisor.signal,
             ending=supervisor.ending,
+            disk=any(worker.waits_for_disk for worker in self.workers),
         )
 
     def _by_island(self) -> dict[str, Worker | None]:

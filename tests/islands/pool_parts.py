@@ -6,7 +6,7 @@ import os
 import signal
 import struct
 
-from islands import files
+from islands import faults
 from islands.pool import Migrant, Outbox, Pool, Reader
 
 AGREE = {"task": "pellets", "mode": "neat", "observations": 12}
@@ -70,8 +70,8 @@ def killed_at(point, function, *arguments):
     """Run in a process that kills itself at `point`; it must really have died of that."""
 
     def run():
-        os.environ["EVOLAB_KILL_AT"] = point
-        files.fault_hits.clear()
+        os.environ[faults.VARIABLE] = f"{point}:{faults.KILL}"
+        faults.forget()
         function(*arguments)
 
     assert in_a_process(run) == -signal.SIGKILL, point
@@ -79,6 +79,6 @@ def killed_at(point, function, *arguments):
 
 def steps_of(function, *arguments):
     """Every (step, passage) that `function` goes through, from a dry run in this process."""
-    files.fault_hits.clear()
+    faults.forget()
     function(*arguments)
-    return [f"{name}:{hit + 1}" for name, hits in files.fault_hits.items() for hit in range(hits)]
+    return [f"{name}:{hit + 1}" for name, hits in faults.passed.items() for hit in range(hits) if name != faults.ANY]

@@ -14,8 +14,8 @@ from tests.islands.evolving import after, digests, evolve, make_run, start, tiny
 from tests.islands.pool_parts import killed_at, steps_of
 from tests.islands.stories import checkpoints, content, newest, owner, states, story
 
-REPLACE = ("created", "half-written", "written", "flushed", "renamed", "done")
-APPEND = ("opened", "written", "done")
+REPLACE = ("begun", "created", "half-written", "written", "synced", "flushed", "renamed", "done")
+APPEND = ("begun", "opened", "synced", "done")
 quickly = settings(deadline=None, max_examples=50)
 
 
@@ -86,6 +86,7 @@ def test_a_kill_at_any_step_of_a_run_changes_nothing_in_what_it_comes_to(memory_
     assert {step.split(":")[0] for step in steps} == {
         *(f"replace.{step}" for step in REPLACE),
         *(f"append.{step}" for step in APPEND),
+        *("folder.missing", "folder.made", "load.begun", "remove.begun"),
     }
     for number, step in enumerate(steps):
         run = make_run(memory_folder / str(number), config)
@@ -102,7 +103,7 @@ def test_a_real_island_killed_at_every_step_of_writing_a_checkpoint_ends_like_an
     evolve(whole)
     torn, reached = [], []
     for step in REPLACE:
-        killed = start(run, EVOLAB_KILL_AT=f"replace.{step}:5")
+        killed = start(run, EVOLAB_FAULT=f"replace.{step}:5:kill")
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL, step
         torn += [name for name in os.listdir(run.island("island-000").checkpoints) if name.endswith(".tmp")]

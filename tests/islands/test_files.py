@@ -28,7 +28,7 @@ def test_a_replaced_file_holds_the_new_content_and_leaves_nothing_else(tmp_path)
 def test_a_kill_at_any_step_of_replacing_leaves_the_old_content_or_the_new(tmp_path):
     path = tmp_path / "state"
     steps = steps_of(files.replace_atomically, path, b"old" * 1000)
-    assert len(steps) == 6
+    assert len(steps) == 8
     seen = set()
     for step in steps:
         files.replace_atomically(path, b"old" * 1000)
@@ -42,7 +42,7 @@ def test_a_kill_at_any_step_of_replacing_leaves_the_old_content_or_the_new(tmp_p
 
 def test_the_environment_alone_arms_a_fault_point(tmp_path):
     code = "import sys; from islands import files; files.publish(sys.argv[1], b'x'); files.publish(sys.argv[2], b'x')"
-    environment = {**os.environ, "EVOLAB_KILL_AT": "publish.flushed:2"}
+    environment = {**os.environ, "EVOLAB_FAULT": "publish.flushed:2:kill"}
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a", tmp_path / "b"], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "a").exists() and not (tmp_path / "b").exists()
@@ -81,12 +81,17 @@ def test_a_line_with_a_line_break_is_refused(tmp_path):
 def test_a_kill_at_any_step_of_appending_loses_no_line_that_was_acknowledged(tmp_path):
     path = tmp_path / "log"
     lines = files.JsonLines(path, durable=True)
+    lines.append({"n": 0})
     steps = steps_of(lines.append, {"n": 0})
     for step in steps:
         before = files.read_jsonl(path)
         killed_at(step, lines.append, {"n": 1})
         assert files.read_jsonl(path)[: len(before)] == before
-    assert len(steps) == 3
+    assert [step.split(":")[0] for step in steps] == [
+        *(f"append.{step}" for step in ("begun", "opened", "written", "synced", "done"))
+    ]
+    killed_at("append.named:1", files.append_durably, tmp_path / "new", "{}")
+    assert files.read_jsonl(tmp_path / "new") == [{}]
 
 
 def test_a_torn_last_line_is_ignored(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load
 
 from islands.errors import ConfigError, EvolabError
-from islands.files import fault_hits
+from islands.faults import passed
 from islands.pool import Migrant, Outbox, Pool, Skipped, Superseded
 from tests.islands.pool_parts import (
     AGREE,
@@ -291,9 +291,9 @@ def test_the_cost_of_a_migration_does_not_grow_with_the_number_of_islands(tmp_pa
         for name in names:
             make_outbox(pool, name)
         reader = make_reader(pool)
-        fault_hits.clear()
+        passed.clear()
         reader.take(5, names, random.Random(0).randrange, 1)
-        visited[islands] = fault_hits["outbox.opened"]
+        visited[islands] = passed["outbox.opened"]
     assert visited == {20: 20, 100: 20}
 
 

@@ -1,23 +1,25 @@
 """An island is what its configuration, seed and log of migrations say: after a crash, and without the others."""
 
 import itertools
+import os
 import shutil
 import signal
 from collections import Counter
 
 import pytest
 
-from islands import chain, files, loading, migration, replay
+from islands import chain, faults, files, loading, migration, replay
 from islands.errors import EvolabError
 from islands.migration import Migrator
 from islands.rundir import RunDir
 from tests.islands.evolving import after, digests, evolve, history, log, make_run, result, start, tiny, write_config
-from tests.islands.pool_parts import killed_at
+from tests.islands.pool_parts import in_a_process, killed_at
 
 NAMES = ("island-000", "island-001")
 EVERY = ("task.duration=2.0", "migration.every=1", "migration.migrants=3")
-STEPS = {"append": ["opened", "written", "done"]} | {
-    kind: ["created", "half-written", "written", "flushed", "renamed", "done"] for kind in ("publish", "replace")
+STEPS = {"append": ["begun", "opened", "written", "synced", "done"]} | {
+    kind: ["begun", "created", "half-written", "written", "synced", "flushed", "renamed", "done"]
+    for kind in ("publish", "replace")
 }
 
 
@@ -197,11 +199,13 @@ def test_migrations_since_an_old_checkpoint_are_repeated_from_the_log(folder):
     evolve(run, only=NAMES[1:], halted=after(3))
 
     def dying():
-        evolve(
-            run, halted=lambda: len(files.read_jsonl(run.island(NAMES[0]).metrics)) == 8 and files.fault_point("now")
-        )
+        def at_eight():
+            if len(files.read_jsonl(run.island(NAMES[0]).metrics)) == 8:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    killed_at("now:1", dying)
+        evolve(run, halted=at_eight)
+
+    assert in_a_process(dying) == -signal.SIGKILL
     before = log(run, NAMES[0])
     assert [line["generation"] for line in before if line.get("event") == "complete"] == [1, 2, 3, 4, 5, 6, 7]
     evolve(run, only=NAMES[1:])
@@ -216,18 +220,19 @@ def steps_of_one_migration(folder, config, generation):
 
     class Watched(Migrator):
         def publish(self, *given):
-            self.before = Counter(files.fault_hits)
+            self.before = Counter(faults.passed)
             return super().publish(*given)
 
         def exchange(self, number, *given):
             done = super().exchange(number, *given)
             if number == generation and self.name == NAMES[1]:
                 assert done.slots
-                for name, hits in (files.fault_hits - self.before).items():
-                    passed.extend(f"{name}:{self.before[name] + hit + 1}" for hit in range(hits))
+                for name, hits in (faults.passed - self.before).items():
+                    if name != faults.ANY:
+                        passed.extend(f"{name}:{self.before[name] + hit + 1}" for hit in range(hits))
             return done
 
-    files.fault_hits.clear()
+    faults.forget()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migration, "Migrator", Watched)
         evolve(archipelago(folder, config, "dry"))
@@ -257,7 +262,7 @@ def test_real_islands_killed_again_and_again_come_to_what_their_logs_say(folder)
     run = archipelago(folder, tiny(*EVERY, "generations=40", "migration.keep=2"))
     for number, point in enumerate(points):
         passage = {"append": 2 + number % 3, "publish": 1 + number % 3, "replace": 5 + number % 3}[point.split(".")[0]]
-        process = start(run, "--all", EVOLAB_KILL_AT=f"{point}:{passage}")
+        process = start(run, "--all", EVOLAB_FAULT=f"{point}:{passage}:kill")
         told = process.communicate(timeout=600)[1]
         assert process.returncode == -signal.SIGKILL, (point, told)
     assert max(line["generation"] for line in log(run)) < 39

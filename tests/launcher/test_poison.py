@@ -81,7 +81,7 @@ def test_an_island_that_a_migrant_kills_refuses_it_after_three_deaths_and_goes_o
     """Every process dies at its first scoring; the fourth has nobody left to score."""
     assert evolab(tmp_path, "evolve", "giver", *TINY, "-g", 6).returncode == 0
     command = [sys.executable, "-m", "launcher", "evolve", "taker", *map(str, TINY), "-g", "20"]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path), EVOLAB_KILL_AT="migrate.scoring:1")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path), EVOLAB_FAULT="migrate.scoring:1:kill")
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
