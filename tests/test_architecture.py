@@ -15,6 +15,38 @@ OUTSIDE = {"launcher", "scripts", "tests", "optuna", "click", "pandas", "rich", 
 PICKLES = {"pickle", "_pickle", "cPickle", "pickletools", "dill", "joblib", "shelve", "cloudpickle", "marshal"}
 PICKLING_CALLS = {"torch.load", "torch.save", "pd.read_pickle", "pandas.read_pickle"}
 HEAVY = {"torch", "numpy", "numba", "scipy", "pandas", "pyarrow", "optuna", "safetensors", "llvmlite"}
+WRITES_FOR_A_REASON = {
+    "islands/durable.py": "the system calls of durable writes, for islands/files.py",
+    "islands/files.py": "the one module for durable writes",
+    "islands/faults.py": "a write made short on demand",
+    "islands/outbox_folder.py": "moves and removes what strangers wrote, in an open folder, behind its own points",
+    "islands/pool.py": "prunes an outbox, in an open folder, behind its own point",
+    "islands/log.py": "turns the log that this process writes, behind its own points; a log is not waited for",
+    "islands/occupied.py": "a kernel lock: what it says is void when its process ends",
+    "islands/kernel.py": "a cache, made anew when it is lost",
+    "launcher/locks.py": "a kernel lock",
+    "launcher/claims.py": "kernel locks in the temporary folder",
+    "launcher/workers.py": "opens an island's log",
+    "launcher/backends/__init__.py": "opens a trial's log",
+    "launcher/backends/ray.py": "a temporary folder",
+    "launcher/benchmark.py": "a temporary folder",
+    "launcher/planning.py": "a temporary folder",
+    "launcher/rehearsal.py": "a temporary folder",
+    "launcher/disk.py": "tries out whether the disk takes anything",
+    "launcher/doctor_disk.py": "tries out what the disk can do",
+    "launcher/doctor_trials.py": "tries out what the disk can do",
+    "launcher/doctor_machine.py": "tries out what the disk can do",
+}
+"""Modules that change files themselves, and why that is no durable write."""
+CHANGING = {
+    "os": {
+        "open", "write", "pwrite", "fsync", "replace", "rename", "unlink", "remove", "mkdir", "makedirs", "rmdir",
+        "truncate", "ftruncate", "link", "symlink", "mkfifo",
+    },
+    "shutil": {"copy", "copyfile", "copytree", "move", "rmtree"},
+    "tempfile": {"mkdtemp", "mkstemp", "TemporaryDirectory", "TemporaryFile", "NamedTemporaryFile"},
+}  # fmt: skip
+METHODS = {"write_text", "write_bytes", "touch", "mkdir", "rmdir", "unlink", "rename", "to_csv", "to_parquet"}
 LIGHT_MODULES = [
     "islands.config",
     "islands.errors",
@@ -101,6 +133,52 @@ def _allows_pickle(call: ast.Call) -> bool:
         word.arg == "allow_pickle" and not (isinstance(word.value, ast.Constant) and word.value.value is False)
         for word in call.keywords
     )
+
+
+def changes_a_file(call: ast.Call) -> bool:
+    """Whether a call looks like one that writes, makes, renames or removes a file or a folder."""
+    function, mode = call.func, next((word.value for word in call.keywords if word.arg == "mode"), None)
+    owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+    name = function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+    if name in CHANGING.get(owner, ()):
+        return name != "open" or not any(word in ast.unparse(call) for word in ("O_RDONLY", "os.devnull"))
+    if name == "open" and owner not in ("os", "Pool", "self"):
+        mode = mode or next((arg for arg in call.args if isinstance(arg, ast.Constant)), None)
+        return isinstance(mode, ast.Constant) and isinstance(mode.value, str) and bool(set(mode.value) & set("wax+"))
+    if name in ("to_csv", "to_parquet"):
+        return bool(call.args)
+    if name == "replace":  # of a path: text takes two arguments, a dataclass takes names
+        return bool(owner) and owner != "dataclasses" and len(call.args) == 1 and not call.keywords
+    return bool(owner) and name in METHODS
+
+
+def test_every_durable_write_goes_through_one_module() -> None:
+    found: dict[str, list[int]] = {}
+    for path in sources("islands", "launcher"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and changes_a_file(node):
+                found.setdefault(str(path.relative_to(REPOSITORY)), []).append(node.lineno)
+    assert {name: lines for name, lines in found.items() if name not in WRITES_FOR_A_REASON} == {}
+    assert set(WRITES_FOR_A_REASON) == set(found), "a reason that nothing needs"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["open(p, 'w')", "open(p, mode='ab')", "p.open('r+b')", "p.write_text('')", "os.replace(a, b)", "a.replace(b)",
+     "a.with_name('b').replace(c)", "os.open(p, flags)", "p.unlink(missing_ok=True)", "frame.to_csv(p, index=False)",
+     "tempfile.mkdtemp()", "shutil.rmtree(p)"],
+)  # fmt: skip
+def test_the_search_for_writes_sees_one(code: str) -> None:
+    assert changes_a_file(ast.parse(code, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["open(p)", "open(p, 'rb')", "p.open('rb')", "os.open(p, os.O_RDONLY)", "text.replace('a', 'b')",
+     "dataclasses.replace(a, b=c)", "replace(a, b=c)", "frame.to_csv(index=False)", "self.open(name, 5.0)"],
+)  # fmt: skip
+def test_the_search_for_writes_is_not_taken_in(code: str) -> None:
+    assert not changes_a_file(ast.parse(code, mode="eval").body)
 
 
 @pytest.mark.parametrize("module", LIGHT_MODULES)

@@ -1,30 +1,38 @@
-"""A disk that is full, and a run that waits for it: a small tmpfs where this may be mounted."""
+"""A disk that takes nothing, and a run that waits for it: a small tmpfs where this may be mounted.
 
+A quota needs a kernel with quota formats: what EDQUOT does to a run is shown by injection (`islands.faults`).
+"""
+
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from islands import files
-from islands.rundir import RunDir
+from islands import checkpoint, faults, files
+from islands.rundir import RunDir, checkpoints_in
 from launcher import disk, events
 from launcher.disk import Disk, low, probe
 from launcher.status import living
-from tests.launcher.launches import ROOT, evolab, told, wait_for
+from tests.launcher.launches import ROOT, Launch, evolab, told, wait_for
 
 TINY = ["-c", "quick", "-p", 30, "--set", "task.duration=1", "--migrate-every", 0, "--islands", 2, "--json"]
+DISK = 75
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
+    """A file system of 4 MB and 400 files."""
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=400,mode=755", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small tmpfs takes root")
     yield folder
@@ -42,6 +50,50 @@ def fill(folder: Path) -> Path:
             except OSError:
                 continue
     return path
+
+
+@contextlib.contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Within, no byte is left."""
+    filler = fill(folder)
+    yield
+    filler.unlink()
+
+
+@contextlib.contextmanager
+def no_inode_left(folder: Path) -> Iterator[None]:
+    """Within, no file can be made."""
+    made = []
+    with contextlib.suppress(OSError):
+        while True:
+            made.append(folder / f"file-{len(made)}")
+            made[-1].touch()
+    yield
+    for path in made:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Within, the file system is mounted read-only on top of itself: a remount is refused while logs are open in it."""
+    aside = folder.with_name("aside")
+    aside.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", str(folder), str(aside)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(aside)], check=True)
+        subprocess.run(["mount", "--bind", str(aside), str(folder)], check=True)
+        yield
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(aside)], check=True)
+
+
+Trouble = Callable[[Path], AbstractContextManager[None]]
+TROUBLES = {
+    "full": (full, "no space left on device"),
+    "inodes": (no_inode_left, "no space left on device"),
+    "read-only": (read_only, "read-only file system"),
+}
 
 
 def test_a_probe_writes_and_leaves_nothing(tmp_path: Path) -> None:
@@ -85,47 +137,113 @@ def test_the_low_water_mark_is_a_gigabyte_or_two_percent_unless_told(tmp_path: P
     assert "less than" in str(low(tmp_path, 1e18))
 
 
-def test_a_full_disk_pauses_a_run_which_goes_on_by_itself_with_the_same_digests(small: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "launcher", "launch", *map(str, TINY), "-g", "600", "--low-water", "0"]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path))
-    run = RunDir(small / "mine")
-    said = tmp_path / "said"
-    with (
-        said.open("w") as err,
-        subprocess.Popen(
-            [*command, "--out", str(run.path)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=err,
-            text=True,
-        ) as launched,
-    ):
-        try:
-            islands = wait_for(lambda: run.plan.exists() and run.islands())
-            for island in islands:
-                wait_for(lambda island=island: len(_digests(run, island.name)) > 5, within=60)
-            filler = fill(small)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The run that the disk's trouble must not change."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert evolab(folder, "launch", *TINY, "-g", 600, "--out", "whole", within=120).returncode == 0
+    return RunDir(folder / "whole")
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_disk_that_takes_nothing_pauses_a_run_which_goes_on_by_itself_with_the_same_digests(
+    small: Path, tmp_path: Path, undisturbed: RunDir, kind: str
+) -> None:
+    trouble, reason = TROUBLES[kind]
+    run, said = RunDir(small / "mine"), tmp_path / "said"
+    with _launched(tmp_path, said, "-g", 600, "--out", run.path) as launched:
+        islands = wait_for(lambda: run.plan.exists() and run.islands())
+        for island in islands:
+            wait_for(lambda island=island: len(_digests(run, island.name)) > 5, within=60)
+        with trouble(small):
+            began = time.time()
             wait_for(lambda: not any(map(living, islands)), within=30)
             wait_for(lambda: "the disk takes nothing" in said.read_text(), within=10)
             assert launched.poll() is None
-            filler.unlink()
-            wait_for(lambda: told(run, "disk-back"), within=12)
-            out, _ = launched.communicate(timeout=90)
-        finally:
-            launched.kill()
+            for island in islands:  # the last checkpoint is there, and whole
+                newest = checkpoints_in(island.checkpoints)[0]
+                owner = {"run": run.read_plan()["run_id"], "island": island.name, "seed": 42}
+                assert checkpoint.read(newest, owner).generation >= 5
+        ended = time.time()
+        wait_for(lambda: told(run, "disk-back"), within=20)
+        out, _ = launched.communicate(timeout=90)
     err_text = said.read_text()
     assert launched.returncode == 0, err_text
-    assert err_text.count("paused, because the disk takes nothing") == 1
-    assert [event["event"] for event in events.read(run)].count("disk-full") == 1
+    assert err_text.count("paused, because the disk takes nothing") == 1 and f": {reason})" in err_text
+    ((paused,), (back,)) = told(run, "disk-full"), told(run, "disk-back")
+    assert paused["time"] - began < 5 and back["time"] - ended < 10
     assert {event.get("code") for event in told(run, "exit")} == {74, 0}
     summary = json.loads(out)
     assert [island["restarts"] for island in summary["islands"]] == [0, 0]  # a full disk is nobody's fault
-    undisturbed = evolab(tmp_path, "launch", *TINY, "-g", 600, "--out", "whole", within=120)
-    whole = json.loads(undisturbed.stdout)
-    assert [i["digest"] for i in summary["islands"]] == [i["digest"] for i in whole["islands"]]
     for island in islands:
-        assert _digests(run, island.name) == _digests(RunDir(tmp_path / "whole"), island.name)
+        assert _digests(run, island.name) == _digests(undisturbed, island.name)
+
+
+@contextlib.contextmanager
+def _launched(folder: Path, said: Path, *more: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`evolab launch` of two tiny islands, as a process of its own."""
+    command = [sys.executable, "-m", "launcher", "launch", *map(str, (*TINY, "--low-water", 0, *more))]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(folder), **environment)
+    with (
+        said.open("w") as err,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=err, text=True
+        ) as launched,
+    ):
+        try:
+            yield launched
+        finally:
+            launched.kill()
+
+
+def test_a_fault_that_passes_restarts_an_island_which_comes_to_the_same_digests(
+    tmp_path: Path, undisturbed: RunDir
+) -> None:
+    """A quota that is exceeded once: each island's first process meets it, the launcher never."""
+    run, said, fault = RunDir(tmp_path / "mine"), tmp_path / "said", "replace.written:400:EDQUOT"
+    with _launched(tmp_path, said, "-g", 600, "--out", run.path, **{faults.VARIABLE: fault}) as launched:
+        out, _ = launched.communicate(timeout=120)
+    assert launched.returncode == 0, said.read_text()
+    for island in run.islands():
+        assert f"fault: {fault} at passage" in island.log.read_text()
+        assert {event["code"] for event in told(run, "exit", island.name)} == {74, 0}
+        (disk_event,) = told(run, "disk", island.name)
+        assert "expected free space in the quota, got Disk quota exceeded" in disk_event["reason"]
+        assert _digests(run, island.name) == _digests(undisturbed, island.name)
+    assert [island["restarts"] for island in json.loads(out)["islands"]] == [0, 0]
+
+
+@pytest.mark.parametrize("how", ["signal", "stop", "limit"])
+def test_a_run_that_is_ended_while_it_waits_for_the_disk_ends_with_75(tmp_path: Path, how: str) -> None:
+    settings = {"max_hours": 2 / 3600} if how == "limit" else {}
+    launched = Launch(tmp_path, 2, 500, "mine", faults="island-000:full", **settings)
+    try:
+        run = RunDir(tmp_path / "mine")
+        wait_for(lambda: told(run, "disk", "island-000"))
+        if how == "signal":
+            launched.process.send_signal(signal.SIGTERM)
+        if how == "stop":
+            assert evolab(tmp_path, "stop", "mine").returncode == 0
+        code, summary, _ = launched.end()
+    finally:
+        launched.process.kill()
+    assert code == DISK
+    assert [island["state"] for island in summary["islands"]] == ["STOPPED", "STOPPED"]
+    assert events.read(run)[-1]["exit_code"] == DISK
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only"])
+def test_a_launch_or_resume_that_cannot_write_its_own_files_ends_with_75_in_one_line(
+    small: Path, tmp_path: Path, kind: str
+) -> None:
+    assert evolab(tmp_path, "launch", *TINY, "-g", 1, "--out", small / "old").returncode == 0
+    with TROUBLES[kind][0](small):
+        for command in (("launch", *TINY, "-g", 1, "--out", small / "new"), ("resume", small / "old", "-g", "+5")):
+            done = evolab(tmp_path, *command)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (DISK, "", 1), done.stderr
+            assert done.stderr.startswith("evolab: cannot ")
+    assert not (small / "new").exists() or not RunDir(small / "new").plan.exists()
+    assert evolab(tmp_path, "resume", small / "old", "-g", "+5").returncode == 0
 
 
 def _digests(run: RunDir, name: str) -> list[str]:
