@@ -196,6 +196,11 @@ class RunDir:
         """The log of a process that plays all populations."""
         return self.log_dir / "run.log"
 
+    @property
+    def nursery_log(self) -> Path:
+        """The log of the process that forks islands."""
+        return self.log_dir / "nursery.log"
+
     def refuse_strangers(self) -> None:
         """A ConfigError if everybody on this machine may write into the run's folder."""
         try:

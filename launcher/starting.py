@@ -122,7 +122,7 @@ class Nursery:
             self._popen = None
 
     def _open(self) -> None:
-        log = RunDir(self._run_dir).log_dir / "nursery.log"
+        log = RunDir(self._run_dir).nursery_log
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             with open(log, "wb") as stream:
