@@ -1,0 +1,1 @@
+"""Faults on purpose, with real processes, and a report of what became of them: `make chaos`."""

@@ -1,0 +1,129 @@
+"""500 times `kill -9` at random moments over 8 islands in 200 generations: no generation becomes another one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import signal
+from collections import Counter
+from pathlib import Path
+
+from islands import files
+from islands.rundir import IslandDir, RunDir
+from launcher.workers import Ended
+from scripts.chaos import runs
+from scripts.chaos.replaying import replay_all
+from scripts.chaos.report import Report
+from scripts.chaos.strikes import Strikes, Tally, Victim, torn
+
+ISLANDS = 8
+GENERATIONS = 200
+SMALL = ("population=40", "task.duration=8.0", f"generations={GENERATIONS}")
+
+
+def main(report: Report, folder: Path) -> None:
+    """Both halves: migration off, against the undisturbed run; migration on, against each island's own log."""
+    count = 48 if report.quick else 500
+    without_migration(report, folder, count)
+    with_migration(report, folder, count)
+
+
+def without_migration(report: Report, folder: Path, count: int) -> None:
+    """The same run twice, once undisturbed."""
+    wanted = runs.config(*SMALL, "migration.every=0", "record.checkpoint_every=2")
+    calm = runs.make(folder / "calm", wanted, ISLANDS, None)
+    with runs.alive(calm, range(ISLANDS)) as children:
+        report.tell("the undisturbed run")
+        codes = [runs.wait_for(child.poll, 600, "the undisturbed run's end").code for child in children]
+    run = runs.make(folder / "killed", wanted, ISLANDS, None)
+    tally, halves = killed(report, run, count, None)
+    told_kills(report, tally, count, halves, "migration off")
+    pairs = list(zip(calm.islands(), run.islands(), strict=True))
+    same = [runs.digests(a) == runs.digests(b) and len(runs.digests(b)) == GENERATIONS for a, b in pairs]
+    results = [one.result.exists() and _final(one) == _final(other) for one, other in pairs]
+    report.check(
+        f"{tally.delivered} kills, migration off",
+        f"every generation's digest of {ISLANDS} islands is the undisturbed run's, and so is the final one",
+        f"{sum(same)} of {ISLANDS} islands: all {GENERATIONS} generations equal; {sum(results)} final digests equal",
+        all(same) and all(results) and codes == [0] * ISLANDS,
+    )
+
+
+def with_migration(report: Report, folder: Path, count: int) -> None:
+    """Every island must be what its own log says."""
+    pool = folder / "pool"
+    wanted = runs.config(*SMALL, "migration.every=1", "migration.migrants=2", "record.checkpoint_every=3")
+    run = runs.make(folder / "migrating", wanted, ISLANDS, pool)
+    tally, halves = killed(report, run, count, pool)
+    told_kills(report, tally, count, halves, "migration on")
+    report.tell("replaying every island from its log")
+    wrong = replay_all(run)
+    report.check(
+        f"{tally.delivered} kills, migration on",
+        f"each of {ISLANDS} islands replays from its log, every generation's digest equal",
+        f"{ISLANDS - len(wrong)} of {ISLANDS} replayed{'; ' if wrong else ''}{'; '.join(wrong)}",
+        not wrong and all(len(runs.digests(place)) == GENERATIONS for place in run.islands()),
+    )
+    twice = [text for place in run.islands() for text in runs.told_twice(place)]
+    corrupt, admitted, reasons = foreign_genomes(run)
+    report.check(
+        "the same logs, read line by line",
+        "no migrant applied twice; every one admitted is, bit for bit, one that its source published",
+        f"{admitted} admitted, {len(twice)} twice, {len(corrupt)} not as published; refused: {dict(reasons) or 'none'}",
+        admitted > 0 and not twice and not corrupt and set(reasons) <= {"duplicate"},
+    )
+    left = runs.temporaries(run.path, pool)
+    report.check("the files that the kills left", "no temporary file stays", f"{len(left)} temporary files", not left)
+
+
+def killed(report: Report, run: RunDir, count: int, pool: Path | None) -> tuple[Tally, int]:
+    """Kill the run's islands `count` times and let them finish; the tally, and how many writes were cut in half."""
+    halves = 0
+
+    def ending(victim: Victim, ended: Ended) -> str | None:
+        nonlocal halves
+        halves += torn(victim, pool)
+        return None if ended.code == -signal.SIGKILL else f"exit {ended.code} instead of SIGKILL"
+
+    return Strikes(report, run, count, signal.SIGKILL, GENERATIONS, ending).run(within=1800), halves
+
+
+def told_kills(report: Report, tally: Tally, count: int, halves: int, what: str) -> None:
+    """The fault really happened."""
+    spread = sorted(tally.between)
+    quarter = [spread[len(spread) * i // 4] for i in (1, 2, 3)] if spread else []
+    report.check(
+        f"kill -9 at random moments, {what}",
+        f"{count} SIGKILLs to living islands, over all {GENERATIONS} generations; nothing else ends any",
+        f"{tally.delivered} ({tally.evolving} while evolving, {tally.starting} while starting), quartiles of the "
+        f"generation: {quarter}, {halves} in the middle of a write; other ends: {tally.unexpected or 'none'}",
+        tally.delivered == count and not tally.unexpected and bool(quarter) and quarter[2] > GENERATIONS // 2,
+    )
+
+
+def foreign_genomes(run: RunDir) -> tuple[list[str], int, Counter[str]]:
+    """Admitted migrants that are not what their source says it published; how many were admitted; refusals' reasons."""
+    logs = {place.name: runs.log_of(place) for place in run.islands()}
+    published = {
+        (name, line["sequence"], digest)
+        for name, lines in logs.items()
+        for line in lines
+        if line.get("event") == "published"
+        for digest in line["digests"]
+    }
+    wrong: list[str] = []
+    admitted, reasons = 0, Counter[str]()
+    for name, lines in logs.items():
+        for line in runs.arrivals(lines):
+            if not line["admitted"]:
+                reasons[line["reason"]] += 1
+                continue
+            admitted += 1
+            digest = hashlib.sha256(base64.b64decode(line["genome"])).hexdigest()
+            if digest != line["digest"] or (line["source"], line["sequence"], digest) not in published:
+                wrong.append(f"{name} at generation {line['generation']}")
+    return wrong, admitted, reasons
+
+
+def _final(place: IslandDir) -> str:
+    return str(files.read_json(place.result)["digest"])
