@@ -1,7 +1,7 @@
 """`evolab launch` with stand-in islands: python launch_stand_ins.py ISLANDS GENERATIONS [OUT | --resume RUN].
 
-More settings come as JSON in the environment variable SETTINGS; "patience" and "policy" are mappings, and "real" asks
-for real islands.
+More settings come as JSON in the environment variable SETTINGS; "patience" and "policy" are mappings, "real" asks for
+real islands, and "sets" is a list of overrides.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def wanted(more: dict[str, Any]) -> Settings:
 
 def main(arguments: list[str]) -> int:
     islands, generations, *rest = arguments
-    settings = wanted(json.loads(os.environ.get("SETTINGS", "{}")))
+    more = json.loads(os.environ.get("SETTINGS", "{}"))
+    sets = more.pop("sets", [])
+    settings = wanted(more)
     if rest[:1] == ["--resume"]:
         request = start.Request(overrides=(f"generations={generations}",))
         run, outcome = resuming.resume(rest[1], request, settings)
     else:
-        request = start.Request(
-            "quick", (f"generations={generations}", f"migration.islands={islands}"), Path(rest[0]) if rest else None
-        )
+        overrides = (f"generations={generations}", f"migration.islands={islands}", *sets)
+        request = start.Request("quick", overrides, Path(rest[0]) if rest else None)
         run, outcome = start.launch(request, 1, settings)
     print(json.dumps(summary.of_launch(run, outcome)))
     return outcome.exit_code
