@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
@@ -24,6 +25,8 @@ from islands.publication import FURTHEST_GENERATION, Header, Name, Refused, deco
 
 QUARANTINED = 64
 """So many refused files are kept; the oldest goes first."""
+LISTED = 4096
+"""A folder of more entries is flooded: so many of them are looked at, and others when these have been moved away."""
 LARGEST = 1 << 26
 """A publication's size in bytes where nobody says better."""
 _POLL = 0.002
@@ -75,8 +78,9 @@ class OpenOutbox:
     quarantine: Path
 
     def names(self) -> list[str]:
-        """Everything in the folder but what begins with a dot (lock, temporary files), sorted."""
-        return sorted(name for name in os.listdir(self.fd) if not name.startswith("."))
+        """What is in the folder, at most LISTED, but for what begins with a dot (lock, temporary files), sorted."""
+        with os.scandir(self.fd) as entries:
+            return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), LISTED))
 
     def load(self, text: str, largest: int, reader: str = "") -> tuple[Header, list[bytes]]:
         """The publication called `text`, verified against its name, its island and the pool; Refused otherwise.

@@ -33,6 +33,8 @@ __all__ = [
 
 _VISITS = 4
 """A reader visits at most so many sources per migrant wanted: the cost does not grow with the islands."""
+_GLANCE = 0.01
+"""Seconds to wait for a lock that was held all the time when it was last wanted: its holder may have been stopped."""
 _TIDIED = 256
 _REMEMBERED = 4096
 
@@ -79,6 +81,7 @@ class Outbox:
         self.pool, self.name, self.epoch = pool, check_name(name), epoch
         self.keep, self.lock_timeout, self.max_bytes = keep, lock_timeout, max_bytes
         self._last: int | None = None
+        self._held = False  # whether the lock could not be had last time
         self.path = files.make_folder(pool.outboxes / name)
         with suppress(LockTimeout), self._opened() as outbox:
             self._last = self._recover(outbox)
@@ -119,8 +122,14 @@ class Outbox:
 
     @contextmanager
     def _opened(self) -> Iterator[OpenOutbox]:
-        with files.told_in_one_line(self.path, "open"), self.pool.opened(self.name, self.lock_timeout) as outbox:
-            yield outbox
+        timeout = min(self.lock_timeout, _GLANCE) if self._held else self.lock_timeout
+        try:
+            with files.told_in_one_line(self.path, "open"), self.pool.opened(self.name, timeout) as outbox:
+                self._held = False
+                yield outbox
+        except LockTimeout:
+            self._held = True
+            raise
 
     def _header(self, generation: int, migrants: Sequence[Migrant]) -> Header:
         fitness = tuple(float(migrant.fitness) for migrant in migrants)
@@ -190,8 +199,9 @@ class Reader:
 
     `own`: the island's name. `max_bytes`: the largest legal publication. `check`: told a genome's bytes, the reason
     to refuse it or None. `cursors`: the last sequence number taken from each source; `epochs`: its newest epoch.
-    `lock_timeout`: seconds that one call may wait for locks, all in all. `budget`: refusals in one call before it ends.
-    `skipped`: after a call, the sources that could not be read, why.
+    `lock_timeout`: seconds that one call may wait for locks, all in all; one that could not be had is hardly waited for
+    until it is free again. `budget`: refusals in one call before it ends. `skipped`: after a call, the sources that
+    could not be read, why.
     """
 
     pool: Pool
@@ -205,6 +215,7 @@ class Reader:
     skipped: list[tuple[str, str]] = field(default_factory=list, init=False)
     _deadline: float = field(default=0.0, init=False)
     _refused: set[tuple[str, str]] = field(default_factory=set, init=False)
+    _held: set[str] = field(default_factory=set, init=False)
 
     def take(self, count: int, sources: Sequence[str], pick: Callable[[int], int], generation: int) -> list[Arrival]:
         """At most `count` good arrivals, and one for each file refused on the way; never raises for what it finds.
@@ -232,12 +243,15 @@ class Reader:
 
     def _visit(self, source: str, budget: int, share: int, pick: Callable[[int], int]) -> list[Arrival]:
         arrivals: list[Arrival] = []
+        timeout = max(0.0, self._deadline - time.monotonic())
         try:
-            with self.pool.opened(source, max(0.0, self._deadline - time.monotonic())) as outbox:
+            with self.pool.opened(source, min(timeout, _GLANCE) if source in self._held else timeout) as outbox:
+                self._held.discard(source)
                 found = self._newest_good(outbox, budget, arrivals)
         except FileNotFoundError:
             return []  # an island that has not come yet
         except Skipped as error:
+            self._held.add(source)
             self.skipped.append((source, str(error)))
             return arrivals
         except (OSError, ConfigError) as error:

@@ -30,6 +30,8 @@ SAME_SIZE = tuple(
 """Networks and bodies stay as large as they are, so that one generation costs what another does."""
 CONFIG = ("population=100", "task.duration=10.0", "migration.every=5", *SAME_SIZE)
 MOST_SLOWER = 0.05
+MOST_SLOWER_BY_THE_CLOCK = 0.25
+"""Coarse, because what else this machine does is in it: it shows whether the others are kept waiting."""
 LIMIT = 60.0
 """Seconds of silence that make an island STALLED, where ten of its generations are shorter."""
 
@@ -80,7 +82,8 @@ class Stop:
 def main(report: Report, folder: Path) -> None:
     """Islands without a launcher, which wait as long as it takes, and with one, which replaces the stalled island."""
     without_launcher(report, folder)
-    with_launcher(report, folder)
+    if not report.quick:  # a launcher waits for a minute before it says that an island stands still
+        with_launcher(report, folder)
 
 
 def without_launcher(report: Report, folder: Path) -> None:
@@ -146,12 +149,16 @@ def told_stop(report: Report, stop: Stop, who: str) -> None:
     what = "holding its outbox's lock" if stop.held else "at any moment"
     report.check(
         f"SIGSTOP of one island of {ISLANDS} for {stop.seconds:.0f} s, {what}; {who}",
-        f"the others within {MOST_SLOWER:.0%} of their pace before and after, by CPU time, and not slower by the clock",
+        f"the others within {MOST_SLOWER:.0%} of their pace before and after by CPU time, and not kept waiting: within "
+        f"{MOST_SLOWER_BY_THE_CLOCK:.0%} by the clock",
         f"{-stop.slower:+.1%} by CPU time, {-stop.slower_by_the_clock:+.1%} by the clock "
         f"({stop.before.per_second:.0f}, {stop.during.per_second:.0f}, {stop.after.per_second:.0f} generations a "
         f"second before, meanwhile, after)",
-        stop.slower <= MOST_SLOWER and stop.slower_by_the_clock <= MOST_SLOWER,
+        stop.slower <= MOST_SLOWER and stop.slower_by_the_clock <= MOST_SLOWER_BY_THE_CLOCK,
     )
+    if stop.seconds < LIMIT:
+        report.check(f"the same island in `evolab status`; {who}", "STALLED", "not with --quick", None)
+        return
     report.check(
         f"the same island in `evolab status`; {who}",
         f"STALLED after {LIMIT:g} s of silence, {LIMIT + 5:g} s at the latest",
@@ -163,7 +170,7 @@ def told_stop(report: Report, stop: Stop, who: str) -> None:
 def stood_still(report: Report, run: RunDir, pids: Sequence[int], victim: int, pool: Path | None) -> Stop:
     """Stop the island `victim`, in `pool` while it holds its outbox's lock, and let it go on after a while."""
     places, others = run.islands(), [index for index in range(len(pids)) if index != victim]
-    window, standstill = (8.0, 70.0) if report.quick else (20.0, 120.0)
+    window, standstill = (8.0, 15.0) if report.quick else (20.0, 120.0)
     measure = Meter([(places[index], pids[index]) for index in others])
     time.sleep(window)
     before = measure.since_last()

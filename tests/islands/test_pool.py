@@ -321,6 +321,28 @@ def test_a_held_lock_skips_a_publication_and_the_next_goes_through(tmp_path):
     assert begun_meanwhile.publish(2, migrants("a", 2)).sequence == 2
 
 
+def test_a_lock_that_could_not_be_had_is_hardly_waited_for_until_it_is_free(tmp_path):
+    """Its holder may have been stopped: everybody would wait the whole time at each migration."""
+    pool = make_pool(tmp_path)
+    outbox = make_outbox(pool, lock_timeout=0.3)
+    outbox.publish(1, migrants("a", 1))
+    reader = make_reader(pool, lock_timeout=0.3)
+
+    def waited():
+        with pytest.raises(Skipped) as caught:
+            outbox.publish(2, migrants("a", 2))
+        assert reader.take(1, ["a"], first, 1) == []
+        told = (str(caught.value), *(reason for _, reason in reader.skipped))
+        return [float(text.split("expected it within ")[1].split(" s")[0]) for text in told]
+
+    for _ in range(2):
+        with FileLock(pool.outboxes / "a" / ".lock"):
+            assert waited() == pytest.approx([0.3, 0.3], abs=0.1)
+            assert waited() == waited() == [0.01, 0.01]
+        outbox.publish(3, migrants("a", 3))
+        assert [a.source for a in reader.take(1, ["a"], first, 1)] in ([], ["a"]) and reader.skipped == []
+
+
 def test_an_incarnation_that_was_replaced_may_not_publish(tmp_path):
     pool = make_pool(tmp_path)
     resumed = make_outbox(pool, epoch=1)

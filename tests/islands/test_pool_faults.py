@@ -573,6 +573,25 @@ def test_a_flood_costs_no_more_than_the_budget_and_others_are_served(tmp_path):
     assert [a.source for a in last] == ["b"] * 4
 
 
+def test_of_a_flood_of_valid_publications_a_reader_looks_at_some_and_the_writer_clears_all_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("islands.outbox_folder.LISTED", 50)
+    box = Box(tmp_path)
+    for sequence in range(2, 400):
+        box.forge(sequence=sequence)
+    looked = []
+    monkeypatch.setattr(
+        Name, "parse", classmethod(lambda cls, text, parse=Name.parse: looked.append(text) or parse(text))
+    )
+    arrivals = box.reader.take(5, ["a"], first, 0)
+    assert [a.reason for a in arrivals] == [""] * 5 and len(looked) <= 51
+    assert box.reader.take(5, ["a"], first, 0) == [] and len(looked) <= 101
+    outbox = make_outbox(box.pool, epoch=2, keep=2)
+    published_now = [outbox.publish(generation, migrants("a", generation)) for generation in range(20, 40)]
+    left = [Name.parse(text) for text in published(box.pool)]
+    assert [name.generation for name in left] == [38, 39] and left[-1].sequence == published_now[-1].sequence
+    assert {a.genome for a in box.reader.take(5, ["a"], first, 0)} == {m.genome for m in migrants("a", 39)}
+
+
 def test_the_writer_clears_its_own_outbox_of_what_it_has_not_written(box):
     outbox = make_outbox(box.pool, epoch=2)
     for sequence in (7, 99_999_999, 999_999_999):
