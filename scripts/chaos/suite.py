@@ -51,7 +51,7 @@ def misfits(report: Report, folder: Path) -> None:
 
 
 def found(*patterns: str) -> list[str]:
-    """The test files that match; a pattern without any is an error, except that one of several may have none."""
+    """The test files that match."""
     return sorted(str(path) for pattern in patterns for path in (runs.ROOT / "tests").glob(pattern))
 
 
