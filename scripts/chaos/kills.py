@@ -17,52 +17,52 @@ from scripts.chaos.report import Report
 from scripts.chaos.strikes import Strikes, Tally, Victim, torn
 
 ISLANDS = 8
-GENERATIONS = 200
-SMALL = ("population=40", "task.duration=8.0", f"generations={GENERATIONS}")
+SMALL = ("population=40", "task.duration=8.0")
 
 
 def main(report: Report, folder: Path) -> None:
     """Both halves: migration off, against the undisturbed run; migration on, against each island's own log."""
-    count = 48 if report.quick else 500
-    without_migration(report, folder, count)
-    with_migration(report, folder, count)
+    count, generations = (32, 60) if report.quick else (500, 200)
+    without_migration(report, folder, count, generations)
+    with_migration(report, folder, count, generations)
 
 
-def without_migration(report: Report, folder: Path, count: int) -> None:
+def without_migration(report: Report, folder: Path, count: int, generations: int) -> None:
     """The same run twice, once undisturbed."""
-    wanted = runs.config(*SMALL, "migration.every=0", "record.checkpoint_every=2")
+    wanted = runs.config(*SMALL, f"generations={generations}", "migration.every=0", "record.checkpoint_every=2")
     calm = runs.make(folder / "calm", wanted, ISLANDS, None)
     with runs.alive(calm, range(ISLANDS)) as children:
         report.tell("the undisturbed run")
         codes = [runs.wait_for(child.poll, 600, "the undisturbed run's end").code for child in children]
     run = runs.make(folder / "killed", wanted, ISLANDS, None)
-    tally, halves = killed(report, run, count, None)
-    told_kills(report, tally, count, halves, "migration off")
+    tally, halves = killed(report, run, count, generations, None)
+    told_kills(report, tally, count, generations, halves, "migration off")
     pairs = list(zip(calm.islands(), run.islands(), strict=True))
-    same = [runs.digests(a) == runs.digests(b) and len(runs.digests(b)) == GENERATIONS for a, b in pairs]
+    same = [runs.digests(a) == runs.digests(b) and len(runs.digests(b)) == generations for a, b in pairs]
     results = [one.result.exists() and _final(one) == _final(other) for one, other in pairs]
     report.check(
         f"{tally.delivered} kills, migration off",
         f"every generation's digest of {ISLANDS} islands is the undisturbed run's, and so is the final one",
-        f"{sum(same)} of {ISLANDS} islands: all {GENERATIONS} generations equal; {sum(results)} final digests equal",
+        f"{sum(same)} of {ISLANDS} islands: all {generations} generations equal; {sum(results)} final digests equal",
         all(same) and all(results) and codes == [0] * ISLANDS,
     )
 
 
-def with_migration(report: Report, folder: Path, count: int) -> None:
+def with_migration(report: Report, folder: Path, count: int, generations: int) -> None:
     """Every island must be what its own log says."""
     pool = folder / "pool"
-    wanted = runs.config(*SMALL, "migration.every=1", "migration.migrants=2", "record.checkpoint_every=3")
+    policy = ("migration.every=1", "migration.migrants=2", "record.checkpoint_every=3")
+    wanted = runs.config(*SMALL, f"generations={generations}", *policy)
     run = runs.make(folder / "migrating", wanted, ISLANDS, pool)
-    tally, halves = killed(report, run, count, pool)
-    told_kills(report, tally, count, halves, "migration on")
+    tally, halves = killed(report, run, count, generations, pool)
+    told_kills(report, tally, count, generations, halves, "migration on")
     report.tell("replaying every island from its log")
     wrong = replay_all(run)
     report.check(
         f"{tally.delivered} kills, migration on",
         f"each of {ISLANDS} islands replays from its log, every generation's digest equal",
         f"{ISLANDS - len(wrong)} of {ISLANDS} replayed{'; ' if wrong else ''}{'; '.join(wrong)}",
-        not wrong and all(len(runs.digests(place)) == GENERATIONS for place in run.islands()),
+        not wrong and all(len(runs.digests(place)) == generations for place in run.islands()),
     )
     twice = [text for place in run.islands() for text in runs.told_twice(place)]
     corrupt, admitted, reasons = foreign_genomes(run)
@@ -76,7 +76,7 @@ def with_migration(report: Report, folder: Path, count: int) -> None:
     report.check("the files that the kills left", "no temporary file stays", f"{len(left)} temporary files", not left)
 
 
-def killed(report: Report, run: RunDir, count: int, pool: Path | None) -> tuple[Tally, int]:
+def killed(report: Report, run: RunDir, count: int, generations: int, pool: Path | None) -> tuple[Tally, int]:
     """Kill the run's islands `count` times and let them finish; the tally, and how many writes were cut in half."""
     halves = 0
 
@@ -85,19 +85,19 @@ def killed(report: Report, run: RunDir, count: int, pool: Path | None) -> tuple[
         halves += torn(victim, pool)
         return None if ended.code == -signal.SIGKILL else f"exit {ended.code} instead of SIGKILL"
 
-    return Strikes(report, run, count, signal.SIGKILL, GENERATIONS, ending).run(within=1800), halves
+    return Strikes(report, run, count, signal.SIGKILL, generations, ending).run(within=1800), halves
 
 
-def told_kills(report: Report, tally: Tally, count: int, halves: int, what: str) -> None:
+def told_kills(report: Report, tally: Tally, count: int, generations: int, halves: int, what: str) -> None:
     """The fault really happened."""
     spread = sorted(tally.between)
     quarter = [spread[len(spread) * i // 4] for i in (1, 2, 3)] if spread else []
     report.check(
         f"kill -9 at random moments, {what}",
-        f"{count} SIGKILLs to living islands, over all {GENERATIONS} generations; nothing else ends any",
+        f"{count} SIGKILLs to living islands, over all {generations} generations; nothing else ends any",
         f"{tally.delivered} ({tally.evolving} while evolving, {tally.starting} while starting), quartiles of the "
         f"generation: {quarter}, {halves} in the middle of a write; other ends: {tally.unexpected or 'none'}",
-        tally.delivered == count and not tally.unexpected and bool(quarter) and quarter[2] > GENERATIONS // 2,
+        tally.delivered == count and not tally.unexpected and bool(quarter) and quarter[2] > generations // 2,
     )
 
 
