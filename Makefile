@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
 RUN := evolab launch -c neat_baseline -p 500 -g 1500
 
-.PHONY: help run test check soak soak-search test-systemd
+.PHONY: help run test check soak soak-search chaos test-systemd
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test   set up, then format, lint, types and tests: what CI runs (make check is the same)"
 	@echo "make soak   the tests that take minutes to hours"
 	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
+	@echo "make chaos  faults on purpose, with real processes, and a report (about 40 minutes; ARGS=--quick: fewer)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
 
 run: $(READY)
@@ -35,6 +36,10 @@ soak: $(READY)
 # Trials longer than any time-out in the stack, two at a time with every backend, all of them side by side.
 soak-search: $(READY)
 	$(BIN)/python scripts/soak_search.py $(ARGS)
+
+# Kills, stops, floods and starves real islands, and writes what became of them into chaos-<time>/report.md.
+chaos: $(READY)
+	$(BIN)/python -m scripts.chaos $(ARGS)
 
 # Needs Debian's user-mode-linux, kmod and systemd; boots them on this machine's files, read-only under an overlay.
 test-systemd: $(READY)

@@ -73,7 +73,13 @@ def with_migration(report: Report, folder: Path, count: int, generations: int) -
         admitted > 0 and not twice and not corrupt and set(reasons) <= {"duplicate"},
     )
     left = runs.temporaries(run.path, pool)
-    report.check("the files that the kills left", "no temporary file stays", f"{len(left)} temporary files", not left)
+    verified = [runs.evolab(folder, "verify", each.path).returncode for each in (run, RunDir(folder / "killed"))]
+    report.check(
+        "the files that the kills left",
+        "no temporary file stays, and `evolab verify` finds nothing damaged in either run",
+        f"{len(left)} temporary files, exit codes of evolab verify {verified}",
+        not left and verified == [0, 0],
+    )
 
 
 def killed(report: Report, run: RunDir, count: int, generations: int, pool: Path | None) -> tuple[Tally, int]:
