@@ -25,7 +25,7 @@ from islands.publication import FURTHEST_GENERATION, Header, Name, Refused, deco
 
 QUARANTINED = 64
 """So many refused files are kept; the oldest goes first."""
-LISTED = 4096
+LISTED = 2048
 """A folder of more entries is flooded: so many of them are looked at, and others when these have been moved away."""
 LARGEST = 1 << 26
 """A publication's size in bytes where nobody says better."""
@@ -81,6 +81,14 @@ class OpenOutbox:
         """What is in the folder, at most LISTED, but for what begins with a dot (lock, temporary files), sorted."""
         with os.scandir(self.fd) as entries:
             return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), LISTED))
+
+    def remove_temporaries(self) -> None:
+        """Remove what writers killed in the middle of a write left; as far as the folder is looked at."""
+        with os.scandir(self.fd) as entries:
+            for entry in islice(entries, LISTED):
+                if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                    with suppress(OSError):
+                        os.unlink(entry.name, dir_fd=self.fd)
 
     def load(self, text: str, largest: int, reader: str = "") -> tuple[Header, list[bytes]]:
         """The publication called `text`, verified against its name, its island and the pool; Refused otherwise.

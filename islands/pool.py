@@ -35,7 +35,8 @@ _VISITS = 4
 """A reader visits at most so many sources per migrant wanted: the cost does not grow with the islands."""
 _GLANCE = 0.01
 """Seconds to wait for a lock that was held all the time when it was last wanted: its holder may have been stopped."""
-_TIDIED = 256
+_TIDIED, _CLEARED = 256, 1024
+"""So many entries at most are moved to quarantine, and removed, in one publication."""
 _REMEMBERED = 4096
 
 
@@ -161,7 +162,7 @@ class Outbox:
 
     def _recover(self, outbox: OpenOutbox) -> int:
         """The newest sequence number that this outbox has published; tidies up after a crash."""
-        files.remove_temporaries(self.path)
+        outbox.remove_temporaries()
         fault_point("outbox.tidied")
         if self._last is not None:
             return self._last
@@ -186,7 +187,7 @@ class Outbox:
             outbox.move_to_quarantine(text, "name")
         others = [name for name in names.values() if name and name.sequence <= last and name != newest]
         others.sort(key=lambda name: (name.sequence, name.epoch), reverse=True)
-        for name in others[self.keep - 1 :]:
+        for name in others[self.keep - 1 :][:_CLEARED]:
             with suppress(OSError):
                 fault_point("outbox.pruning")
                 os.unlink(str(name), dir_fd=outbox.fd)
