@@ -88,6 +88,7 @@ class OpenOutbox:
             for entry in islice(entries, LISTED):
                 if entry.name.startswith(".") and entry.name.endswith(".tmp"):
                     with suppress(OSError):
+                        fault_point("tidy.found")
                         os.unlink(entry.name, dir_fd=self.fd)
 
     def load(self, text: str, largest: int, reader: str = "") -> tuple[Header, list[bytes]]:
