@@ -17,67 +17,88 @@ MAX_MUSCLES = 64
 """Documented ceiling of `body.max_muscles`; a larger value is an error."""
 
 
-def _number(default: Any, low: float | None = None, high: float | None = None) -> Any:
+def number(default: Any, low: float | None = None, high: float | None = None) -> Any:
+    """A field that holds a number from `low` to `high`."""
     return field(default=default, metadata={"min": low, "max": high})
 
 
-def _rate(default: float) -> Any:
-    return _number(default, 0.0, 1.0)
+def probability(default: float) -> Any:
+    """A field that holds a probability."""
+    return number(default, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The task and its parameters. Distances in m, times in s, velocities in m/s."""
+    """What every task has: its name. Each task's parameters are a subclass; `islands.tasks.PARAMETERS` lists them."""
+
+    name: str = ""
+    body = False  # whether its genomes have bodies
+
+
+@dataclass(frozen=True)
+class PelletsConfig(TaskConfig):
+    """The parameters of `pellets`. Distances in m, times in s, velocities in m/s."""
 
     name: str = "pellets"
-    duration: float = _number(30.0, 0.1, 600.0)
+    body = True
+    duration: float = number(30.0, 0.1, 600.0)
     time_encoding: Literal["none", "sin", "raw", "cyclic", "sin_raw"] = "none"
     proprioception: Literal["none", "strain", "velocity", "contact", "all"] = "none"
-    dead_zone: float = _number(0.1, 0.0, 0.99)
-    smoothing: float = _number(0.15, 0.001, 1.0)
-    max_velocity: float = _number(5.0, 0.01, 1000.0)
-    ground_friction: float = _number(0.7, 0.0, 10.0)
-    efficiency_penalty: float = _number(0.1, 0.0, 10.0)
+    dead_zone: float = number(0.1, 0.0, 0.99)
+    smoothing: float = number(0.15, 0.001, 1.0)
+    max_velocity: float = number(5.0, 0.01, 1000.0)
+    ground_friction: float = number(0.7, 0.0, 10.0)
+    efficiency_penalty: float = number(0.1, 0.0, 10.0)
 
 
 @dataclass(frozen=True)
 class BodyConfig:
     """Limits of a creature's body."""
 
-    min_nodes: int = _number(3, 2, MAX_BODY_NODES)
-    max_nodes: int = _number(8, 2, MAX_BODY_NODES)
-    max_muscles: int = _number(15, 1, MAX_MUSCLES)
+    min_nodes: int = number(3, 2, MAX_BODY_NODES)
+    max_nodes: int = number(8, 2, MAX_BODY_NODES)
+    max_muscles: int = number(15, 1, MAX_MUSCLES)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The network: `hidden` neurons of the fixed topology (pure, hybrid); the rest of NEAT's structure."""
+    """The network: `hidden` neurons of the fixed topology (pure, hybrid); the rest of NEAT's structure.
 
-    hidden: int = _number(8, 1, 64)
-    max_hidden: int = _number(16, 0, 128)
+    Every neuron's `activation` is tanh x, or NEAT's (2002) steep sigmoid 1 / (1 + exp(-4.9 x)).
+    """
+
+    hidden: int = number(8, 1, 64)
+    max_hidden: int = number(16, 0, 128)
     connectivity: Literal["full", "sparse_inputs", "sparse_outputs", "none"] = "full"
-    weight_scale: float = _number(1.0, 0.0, 100.0)
+    weight_scale: float = number(1.0, 0.0, 100.0)
     bias: Literal["node", "input", "none"] = "node"
-    output_bias: float = _number(0.0, -10.0, 10.0)
+    activation: Literal["tanh", "sigmoid"] = "tanh"
+    output_bias: float = number(0.0, -10.0, 10.0)
 
 
 @dataclass(frozen=True)
 class MutationConfig:
-    """Rates are probabilities per offspring, except `weight_rate` and `body_rate`: per gene."""
+    """Rates are probabilities per offspring, except `weight_rate` and `body_rate`: per gene.
 
-    weight_rate: float = _rate(0.8)
-    weight_scale: float = _number(0.3, 0.0, 100.0)
-    replace_rate: float = _rate(0.05)
-    add_node: float = _rate(0.05)
-    add_connection: float = _rate(0.15)
-    enable: float = _rate(0.02)
-    disable: float = _rate(0.01)
-    body_rate: float = _rate(0.2)
-    body_scale: float = _number(0.1, 0.0, 10.0)
-    add_body_node: float = _rate(0.03)
-    remove_body_node: float = _rate(0.02)
-    add_muscle: float = _rate(0.05)
-    remove_muscle: float = _rate(0.03)
+    `weights`: share of offspring whose weights change at all. `recurrent`: share of added connections that close a
+    cycle; a network remembers through them.
+    """
+
+    weights: float = probability(1.0)
+    weight_rate: float = probability(0.8)
+    weight_scale: float = number(0.3, 0.0, 100.0)
+    replace_rate: float = probability(0.05)
+    add_node: float = probability(0.05)
+    add_connection: float = probability(0.15)
+    recurrent: float = probability(0.0)
+    enable: float = probability(0.02)
+    disable: float = probability(0.01)
+    body_rate: float = probability(0.2)
+    body_scale: float = number(0.1, 0.0, 10.0)
+    add_body_node: float = probability(0.03)
+    remove_body_node: float = probability(0.02)
+    add_muscle: float = probability(0.05)
+    remove_muscle: float = probability(0.03)
 
 
 @dataclass(frozen=True)
@@ -86,24 +107,24 @@ class CrossoverConfig:
     drawn from all species. `eta`: SBX distribution index (pure, hybrid)."""
 
     enabled: bool = True
-    rate: float = _rate(0.75)
-    disabled_rate: float = _rate(0.75)
-    interspecies: float = _rate(0.001)
-    eta: float = _number(15.0, 0.0, 1000.0)
+    rate: float = probability(0.75)
+    disabled_rate: float = probability(0.75)
+    interspecies: float = probability(0.001)
+    eta: float = number(15.0, 0.0, 1000.0)
 
 
 @dataclass(frozen=True)
 class SpeciationConfig:
     """Compatibility distance and the life of species. `dynamic` moves the threshold towards `target` species."""
 
-    threshold: float = _number(3.0, 0.001, 1000.0)
+    threshold: float = number(3.0, 0.001, 1000.0)
     dynamic: bool = True
-    target: int = _number(8, 1, 1000)
-    excess: float = _number(1.0, 0.0, 100.0)
-    disjoint: float = _number(1.0, 0.0, 100.0)
-    weight: float = _number(0.4, 0.0, 100.0)
-    min_size: int = _number(2, 1, 1000)
-    stagnation: int = _number(15, 1, 100000)
+    target: int = number(8, 1, 1000)
+    excess: float = number(1.0, 0.0, 100.0)
+    disjoint: float = number(1.0, 0.0, 100.0)
+    weight: float = number(0.4, 0.0, 100.0)
+    min_size: int = number(2, 1, 1000)
+    stagnation: int = number(15, 1, 100000)
 
 
 @dataclass(frozen=True)
@@ -111,9 +132,9 @@ class SelectionConfig:
     """Who becomes a parent. `cull`: share of the worst (of a species, or of the population) that never breeds."""
 
     method: Literal["speciation", "tournament", "rank", "truncation"] = "speciation"
-    tournament_size: int = _number(3, 1, 1000)
-    cull: float = _number(0.8, 0.0, 0.99)
-    elites: int = _number(2, 0, 100000)
+    tournament_size: int = number(3, 1, 1000)
+    cull: float = number(0.8, 0.0, 0.99)
+    elites: int = number(2, 0, 100000)
 
 
 @dataclass(frozen=True)
@@ -121,39 +142,43 @@ class AdaptiveConfig:
     """After `patience` generations without a better best, mutation rates and scales are multiplied by `boost`."""
 
     enabled: bool = False
-    patience: int = _number(10, 1, 100000)
-    boost: float = _number(2.0, 1.0, 100.0)
+    patience: int = number(10, 1, 100000)
+    boost: float = number(2.0, 1.0, 100.0)
 
 
 @dataclass(frozen=True)
 class MigrationConfig:
     """The archipelago. `islands` 0 means one per usable core; `every` 0 means no migration."""
 
-    islands: int = _number(0, 0, 100000)
-    every: int = _number(10, 0, 1000000)
-    migrants: int = _number(5, 0, 100000)
+    islands: int = number(0, 0, 100000)
+    every: int = number(10, 0, 1000000)
+    migrants: int = number(5, 0, 100000)
     topology: str = "full"
     select: Literal["best", "random", "different"] = "best"
     replace: Literal["worst", "worst-if-better", "nearest"] = "worst"
-    keep: int = _number(4, 2, 1000)
-    lock_timeout: float = _number(2.0, 0.01, 60.0)
+    keep: int = number(4, 2, 1000)
+    lock_timeout: float = number(2.0, 0.01, 60.0)
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """`episodes` per genome and generation; `held_out` fresh ones for the champion (at least 64)."""
+    """`episodes` per genome and generation; `held_out` fresh ones for the champion (at least 64).
 
-    episodes: int = _number(1, 1, 10000)
-    held_out: int = _number(64, 64, 100000)
-    stagnation_limit: int = _number(0, 0, 1000000)
+    A population whose task says that it is solved stops there, unless `stop_when_solved` is false.
+    """
+
+    episodes: int = number(1, 1, 10000)
+    held_out: int = number(64, 64, 100000)
+    stagnation_limit: int = number(0, 0, 1000000)
+    stop_when_solved: bool = True
 
 
 @dataclass(frozen=True)
 class RecordConfig:
     """`checkpoint_every` generations a checkpoint is written; `keep` of them stay."""
 
-    checkpoint_every: int = _number(1, 1, 1000000)
-    keep: int = _number(2, 2, 1000)
+    checkpoint_every: int = number(1, 1, 1000000)
+    keep: int = number(2, 2, 1000)
 
 
 @dataclass(frozen=True)
@@ -162,11 +187,11 @@ class Config:
 
     description: str = ""
     mode: Literal["neat", "pure", "hybrid"] = "neat"
-    population: int = _number(500, 2, 10_000_000)
-    generations: int = _number(150, 1, 100_000_000)
-    seed: int = _number(42, 0, 2**63 - 1)
+    population: int = number(500, 2, 10_000_000)
+    generations: int = number(150, 1, 100_000_000)
+    seed: int = number(42, 0, 2**63 - 1)
     device: Literal["cpu", "cuda"] = "cpu"
-    task: TaskConfig = field(default_factory=TaskConfig)
+    task: TaskConfig = field(default_factory=PelletsConfig)
     body: BodyConfig = field(default_factory=BodyConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     mutation: MutationConfig = field(default_factory=MutationConfig)

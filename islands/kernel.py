@@ -24,12 +24,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
 _IS_VERSION = re.compile(r"[0-9a-f]{16}")
-_DEFINES = re.compile(rb"^from islands\.(?:kernel import .*\bkernel|lanes import)", re.MULTILINE)
+_DEFINES = re.compile(rb"^from islands\.(?:kernel import .*\bkernel|lanes import|tasks\.rules import)", re.MULTILINE)
 _IMPORTS = re.compile(rb"^from (islands[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
 def sources() -> dict[str, bytes]:
-    """The modules that compiled code can depend on, by name: those that define kernels and all that these import."""
+    """The modules that compiled code can depend on, by name: those that define kernels or a task's rules, and all that
+    these import."""
     home = Path(__file__).parent
     texts = {_module(path.relative_to(home.parent)): path.read_bytes() for path in home.rglob("*.py")}
     waiting = [name for name, text in texts.items() if _DEFINES.search(text)]

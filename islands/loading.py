@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from islands import strict_yaml, tasks, topology
-from islands.config import Config
+from islands.config import Config, PelletsConfig, TaskConfig
 from islands.errors import ConfigError, DiskError
 from islands.files import is_of_the_disk
 
@@ -45,9 +45,9 @@ class Key(NamedTuple):
     default: Any
 
 
-def keys() -> list[Key]:
-    """Every key of a configuration, in declaration order."""
-    return list(_keys_of(Config, ""))
+def keys(task: str = PelletsConfig.name) -> list[Key]:
+    """Every key of a configuration of `task`, in declaration order."""
+    return list(_keys_of(Config, "", tasks.PARAMETERS[task]))
 
 
 def from_dict(data: object, where: str = "") -> Config:
@@ -79,18 +79,41 @@ def dump(config: Config) -> str:
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
     """`config` with each of `assignments` ("section.key=value") applied, later ones last."""
-    types = {key.name: key.type for key in keys()}
+    pairs = [_name_and_text(assignment) for assignment in assignments]
+    for name, text in pairs:
+        if name == "task.name":
+            config = _with_task(config, _command_line_value(str, text))
+    types = {key.name: key.type for key in keys(config.task.name)}
     values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip()
-        if not equals:
-            raise ConfigError(repr(assignment), expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1")
+    for name, text in pairs:
         if name not in types:
-            raise unknown_key(name)
+            raise unknown_key(name, config.task.name)
         with located(name):
             values[name] = _command_line_value(types[name], text)
     return replaced(config, values)
+
+
+def _name_and_text(assignment: str) -> tuple[str, str]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(repr(assignment), expected="KEY=VALUE", got="no =", do="as in mutation.add_node=0.1")
+    return name.strip(), text
+
+
+def _with_task(config: Config, name: str) -> Config:
+    """`config` with another task at its defaults; refused where the old one's parameters were set, for they go."""
+    if name == config.task.name:
+        return config
+    task, old = _task_class({"name": name})(), config.task
+    chosen = [f"task.{each.name}" for each in dataclasses.fields(old) if getattr(old, each.name) != each.default]
+    if chosen:
+        raise ConfigError(
+            f"task.name={name}",
+            expected=f"a configuration that sets no parameter of the task {old.name}",
+            got=", ".join(chosen),
+            do=f"start from a preset of {name}",
+        )
+    return dataclasses.replace(config, task=task)
 
 
 def replaced(config: Config, values: Mapping[str, Any], together: bool = True) -> Config:
@@ -126,11 +149,11 @@ def fingerprint(config: Config) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def _keys_of(cls: type, prefix: str) -> Iterable[Key]:
-    hints = typing.get_type_hints(cls)
+def _keys_of(cls: type, prefix: str, task: type[TaskConfig]) -> Iterable[Key]:
+    hints = {**typing.get_type_hints(cls), "task": task}
     for field in dataclasses.fields(cls):
         if dataclasses.is_dataclass(hints[field.name]):
-            yield from _keys_of(hints[field.name], f"{prefix}{field.name}.")
+            yield from _keys_of(hints[field.name], f"{prefix}{field.name}.", task)
         else:
             yield Key(prefix + field.name, hints[field.name], field.default)
 
@@ -180,10 +203,13 @@ def _section(cls: type, data: object, prefix: str) -> Any:
     if not isinstance(data, Mapping):
         raise _wrong(prefix.rstrip(".") or "the whole", "a mapping of keys to values", data)
     hints = typing.get_type_hints(cls)
+    if cls is TaskConfig:
+        cls = _task_class(data)
+        hints = typing.get_type_hints(cls)
     for name in data:
         if name not in hints:
             shown = prefix + (name if isinstance(name, str) and name.isprintable() else reprlib.repr(name))[:100]
-            raise unknown_key(shown)
+            raise unknown_key(shown, cls.name if issubclass(cls, TaskConfig) else PelletsConfig.name)
     values = {}
     for field in dataclasses.fields(cls):
         if field.name in data:
@@ -193,6 +219,12 @@ def _section(cls: type, data: object, prefix: str) -> Any:
             else:
                 values[field.name] = _value(kind, field.metadata, value, name)
     return cls(**values)
+
+
+def _task_class(data: Mapping[str, Any]) -> type[TaskConfig]:
+    """The dataclass of the parameters of the task that a `task` section names."""
+    name = data.get("name", PelletsConfig.name)
+    return tasks.PARAMETERS[_choice(tasks.NAMES, name, "task.name")]
 
 
 def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str) -> Any:
@@ -262,9 +294,15 @@ def _as_yaml_number(match: re.Match[str]) -> str:
     return f"{whole}{fraction if fraction and len(fraction) > 1 else '.0'}e{sign or '+'}{exponent}"
 
 
-def unknown_key(name: str) -> ConfigError:
+def unknown_key(name: str, task: str = PelletsConfig.name) -> ConfigError:
     """The error for the dotted key `name` that does not exist; names the nearest in its section, or in any section."""
-    names = [key.name for key in keys()]
+    names = [key.name for key in keys(task)]
+    owners = [other for other in tasks.NAMES if other != task and name in (key.name for key in keys(other))]
+    if owners:
+        own = ", ".join(key for key in names if key.startswith("task."))
+        return ConfigError(
+            f"{name}: unknown key of the task {task}", do=f"{', '.join(owners)} has it; valid here: {own}"
+        )
     if inside := [key for key in names if key.startswith(name + ".")]:
         return ConfigError(f"{name} is a section", expected=f"one of its keys ({', '.join(inside)})")
     section, dot, leaf = name.rpartition(".")
@@ -286,8 +324,8 @@ def _check_together(config: Config) -> None:
     def refuse(what: str, expected: str, got: object, do: str) -> None:
         raise ConfigError(what, expected=expected, got=str(got), do=do)
 
-    if config.task.name not in tasks.NAMES:
-        raise _wrong("task.name", f"one of {', '.join(tasks.NAMES)}", config.task.name)
+    if config.mode == "hybrid" and not config.task.body:
+        refuse("mode", f"neat or pure for the task {config.task.name}", "hybrid", "it needs a body with muscles")
     with located("migration"):
         topology.check(config.migration.topology)
     body, population = config.body, config.population

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from islands import chain, checkpoint, loading
+from islands import chain, checkpoint, loading, solving
 from islands.checkpoint import State
 from islands.config import Config
 from islands.errors import EvolabError
@@ -114,9 +114,12 @@ class Evolution:
         self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
-        """Whether the last generation is evaluated, or nothing has improved for `stagnation_limit` generations."""
+        """Whether the last generation is evaluated, the task solved, or nothing better for `stagnation_limit` ones."""
         if island.state is None:
             return False
+        if self.config.evaluation.stop_when_solved and self._solved_by(island) is not None:
+            island.stopped = "solved"
+            return True
         limit = self.config.evaluation.stagnation_limit
         if limit and island.state.generation - island.state.improved >= limit:
             island.stopped = "stagnation"
@@ -175,9 +178,11 @@ class Evolution:
         before = old.record.get("chain", "") if old else chain.beginning(island.seed, island.name)
         timing["reproduce_seconds"] = timing.get("reproduce_seconds", 0.0) + time.perf_counter() - began
         spent = wall + sum(timing.values())
+        key = island.key(generation)
         line = {
             "generation": generation,
             **summarise(population, species),
+            **solving.look(self.task, population, species, scores, self.config, old.record if old else None, key),
             **spread_of(scores.behaviour),
             "disqualified": scores.disqualified,
             "limited": offspring.limited,
@@ -206,6 +211,11 @@ class Evolution:
             record=line,
         )
         island.offspring, island.admitted, island.timing = None, [], {}
+
+    def _solved_by(self, island: Island) -> int | None:
+        """The slot of the genome that solved the task, in its generation."""
+        solution = solving.solution_in(island.state.record) if island.state else None
+        return solution.row if solution else None
 
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
@@ -272,7 +282,10 @@ class Evolution:
         if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
             sent = island.migrator.publish(state.generation, state.population)
             state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})
-        row, validation, worth = champion_of(self.task, state.population, self.config, island.key(state.generation))
+        solver = self._solved_by(island) if island.stopped == "solved" else None
+        row, validation, worth = champion_of(
+            self.task, state.population, self.config, island.key(state.generation), solver
+        )
         blob = encode(state.population.genomes, row)
         replace_atomically(island.place.champion, blob)
         champion = {
@@ -287,18 +300,20 @@ class Evolution:
 
 
 def champion_of(
-    task: Task, population: Population, config: Config, key: tuple[int, int, int]
+    task: Task, population: Population, config: Config, key: tuple[int, int, int], row: int | None = None
 ) -> tuple[int, float, Worth]:
     """The champion's row, its mean over the validation episodes, and its worth.
 
     A score of one episode flatters the luckiest: the best few by score meet fresh validation episodes first, and the
     winner is then judged on `evaluation.held_out` episodes that played no part in choosing it. Whoever chooses between
-    champions of several islands does it by the validation mean, so that the held-out one stays unbiased.
+    champions of several islands does it by the validation mean, so that the held-out one stays unbiased. `row`: who
+    it is where that is known. Where every episode is the same, one is enough.
     """
     ranked = ranking(population.fitness)
-    ranked = ranked[np.isfinite(population.fitness[ranked])][:SHORTLIST]
+    ranked = ranked[np.isfinite(population.fitness[ranked])][:SHORTLIST] if row is None else np.array([row])
     shortlist = take(population.genomes, ranked)
-    trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), VALIDATION_EPISODES)[0].fitness
+    episodes = VALIDATION_EPISODES if task.random else 1
+    trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), episodes)[0].fitness
     if np.isnan(trial).all():
         raise EvolabError(f"champion of generation {key[2]}", got=f"no validation of {len(ranked)} that succeeded")
     row = int(ranked[int(np.nanargmax(trial))])

@@ -83,8 +83,13 @@ def neat_networks(genomes: Genomes, layout: Layout, room: tuple[int, int]) -> Ne
     )
 
 
-def forward_neat(networks: NeatNetworks, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs [E, M] for `inputs` [E, I], and every neuron's value [E, K], to be handed in as `memory` next time.
+def activated(total: Tensor, activation: int) -> Tensor:
+    """The value of neurons whose weighted sums are `total`; see `Layout.activation`."""
+    return torch.sigmoid(4.9 * total) if activation else torch.tanh(total)
+
+
+def forward_neat(networks: NeatNetworks, inputs: Tensor, memory: Tensor, activation: int = 0) -> tuple[Tensor, Tensor]:
+    """Outputs [E, M], from -1 to 1, for `inputs` [E, I], and every neuron's value [E, K]: the next call's `memory`.
 
     Neurons are computed in program order; a connection that closes a cycle reads the value from `memory`.
     """
@@ -92,8 +97,9 @@ def forward_neat(networks: NeatNetworks, inputs: Tensor, memory: Tensor) -> tupl
     for k in range(memory.shape[1]):
         heard = values.gather(1, networks.source[:, k])
         total = networks.bias[:, k] + (networks.weight[:, k] * heard).sum(dim=1)
-        values[:, inputs.shape[1] + k] = torch.tanh(total)
-    outputs = values.gather(1, networks.output) * networks.driven
+        values[:, inputs.shape[1] + k] = activated(total, activation)
+    outputs = values.gather(1, networks.output)
+    outputs = (2.0 * outputs - 1.0 if activation else outputs) * networks.driven
     return outputs, values[:, inputs.shape[1] :]
 
 
@@ -122,7 +128,24 @@ def fixed_networks(genomes: Genomes, layout: Layout, room: tuple[int, int]) -> F
     )
 
 
-def forward_fixed(networks: FixedNetworks, inputs: Tensor) -> Tensor:
-    """Outputs [E, M] for `inputs` [E, I]: tanh of a tanh layer."""
-    hidden = torch.tanh((networks.inner * inputs[:, None, :]).sum(dim=2) + networks.inner_bias)
-    return torch.tanh((networks.outer * hidden[:, None, :]).sum(dim=2) + networks.outer_bias)
+def forward_fixed(networks: FixedNetworks, inputs: Tensor, activation: int = 0) -> Tensor:
+    """Outputs [E, M], from -1 to 1, for `inputs` [E, I]."""
+    hidden = activated((networks.inner * inputs[:, None, :]).sum(dim=2) + networks.inner_bias, activation)
+    outputs = activated((networks.outer * hidden[:, None, :]).sum(dim=2) + networks.outer_bias, activation)
+    return 2.0 * outputs - 1.0 if activation else outputs
+
+
+def networks_of(genomes: Genomes, layout: Layout, room: tuple[int, int], like: Tensor) -> NeatNetworks | FixedNetworks:
+    """The networks of P genomes on the device of `like` and, but for indices, in its dtype."""
+    networks = (fixed_networks if layout.hidden else neat_networks)(genomes, layout, room)
+    moved = (part.to(like) if part.is_floating_point() else part.to(like.device) for part in networks)
+    return type(networks)(*moved)
+
+
+def think(
+    networks: NeatNetworks | FixedNetworks, inputs: Tensor, memory: Tensor, activation: int
+) -> tuple[Tensor, Tensor]:
+    """Outputs [E, M] from -1 to 1, and the neurons' memory."""
+    if isinstance(networks, NeatNetworks):
+        return forward_neat(networks, inputs, memory, activation)
+    return forward_fixed(networks, inputs, activation), memory

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from islands import log
+from islands import log, solving
 from islands.checkpoint import State
 from islands.errors import EvolabError
 from islands.files import JsonLines, dumps, each_line, read_json, record_in, remove, replace_atomically, write_json
@@ -125,6 +125,7 @@ class Recorder:
 
     def result(self, state: State, champion: dict[str, Any], stopped: str | None, seed: int) -> None:
         """Write the result; its presence says that the population has finished."""
+        solution = solving.solution_in(state.record)
         write_json(
             self.place.result,
             {
@@ -140,6 +141,7 @@ class Recorder:
                 "seconds": state.seconds,
                 "cpu_seconds": state.cpu_seconds,
                 "evaluations": state.evaluations,
+                **(solution.told() if solution else solving.UNKNOWN),
                 **{name: state.counts.get(name, 0) for name in ("sent", "received", "admitted", "refused")},
                 "stopped": stopped,
             },

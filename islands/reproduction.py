@@ -59,11 +59,13 @@ def rates_of(config: Config, boost: float) -> Rates:
         return min(1.0, rate * boost)
 
     return Rates(
+        weights=more(m.weights),
         weight_rate=more(m.weight_rate),
         weight_scale=m.weight_scale * boost,
         replace_rate=m.replace_rate,
         add_node=more(m.add_node),
         add_connection=more(m.add_connection),
+        recurrent=m.recurrent,
         enable=more(m.enable),
         disable=more(m.disable),
         body_rate=more(m.body_rate),

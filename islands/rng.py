@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     VALIDATION = 9
     HELD_OUT = 10
     REPLACEMENT = 11
+    EXAMINATION = 12
 
 
 @kernel_as("uint64(uint64)")

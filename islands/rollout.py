@@ -31,6 +31,7 @@ class Scores:
     behaviour: Array  # float32 [P, D]: mean over episodes
     disqualified: dict[str, int]  # episodes by the reason that ended them early
     steps: int  # simulated in all
+    solved: Array | None = None  # bool [P]: the task, in every episode; None where an episode does not show that
 
     @property
     def failed(self) -> int:
@@ -77,8 +78,11 @@ class Pace:
             self.tell(done, count)
         if len(parts) == 1:
             return parts[0]
-        columns = ([getattr(part, name) for part in parts] for name in ("fitness", "reason", "steps", "behaviour"))
-        return Played(*(np.concatenate(column) for column in columns))
+        names = ("fitness", "reason", "steps", "behaviour")
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        shown = [part.solved for part in parts if part.solved is not None]
+        fitness, reason, steps, behaviour = columns
+        return Played(fitness, reason, steps, behaviour, np.concatenate(shown) if shown else None)
 
     def _chunk(self, left: int) -> int:
         size = FIRST_CHUNK if self.per_second is None else max(LEAST_CHUNK, int(self.per_second * BREATH))
@@ -101,12 +105,16 @@ def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pac
     for g in range(len(keys)):
         part = slice(g * size * episodes, (g + 1) * size * episodes)
         ended = Counter(played.reason[part].tolist())
+        shown: Array | None = None
+        if played.solved is not None:
+            shown = np.all(played.solved[part].reshape(size, episodes), axis=1)
         groups.append(
             Scores(
                 fitness=played.fitness[part].reshape(size, episodes).mean(axis=1, dtype=np.float32),
                 behaviour=played.behaviour[part].reshape(size, episodes, -1).mean(axis=1),
                 disqualified={task.reasons[reason]: n for reason, n in sorted(ended.items()) if reason},
                 steps=int(played.steps[part].sum()),
+                solved=shown,
             )
         )
     return groups
@@ -123,10 +131,13 @@ class Worth:
 
 
 def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int) -> Worth:
-    """Re-run genome `row` on `episodes` episodes of the stream `key`."""
+    """Re-run genome `row` on `episodes` episodes of the stream `key`; once, where every episode is the same."""
+    episodes = episodes if task.random else 1
     streams = np.array([substream(key, e) for e in range(episodes)], np.uint64)
     one = take(genomes, [row])
     scores = task.play(one, np.zeros(episodes, np.int64), streams).fitness.astype(np.float64)
     mean = float(scores.mean())
-    half = float(stdtrit(episodes - 1, 0.975)) * float(scores.std(ddof=1)) / math.sqrt(episodes)
+    half = (
+        0.0 if episodes == 1 else float(stdtrit(episodes - 1, 0.975)) * float(scores.std(ddof=1)) / math.sqrt(episodes)
+    )
     return Worth(mean, mean - half, mean + half, episodes)

@@ -14,6 +14,7 @@ from launcher.status import island_status
 if TYPE_CHECKING:
     from launcher.drive import Outcome
 
+SOLUTION = ("solved", "evaluations_to_solve", "generalisation", "hidden_nodes")
 HISTORY = ("generation", "best", "mean", "median", "species")
 
 
@@ -100,6 +101,7 @@ def _seed(island: IslandDir, seed: int) -> dict[str, Any]:
         "generations": result.get("generations"),
         "best_fitness": result.get("best_fitness"),
         "champion": result.get("champion"),
+        **{key: result.get(key) for key in SOLUTION},
         "history": [{key: record.get(key) for key in HISTORY} for record in metrics],
         "digest": result.get("digest"),
         "seconds": result.get("seconds"),

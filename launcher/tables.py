@@ -20,13 +20,16 @@ def configs(presets: Sequence[Record]) -> None:
 
 def seeds(summary: Record) -> None:
     """`evolab run`: one line a seed."""
-    header = ("seed", "generations", "best", "champion (held out)", "species", "seconds", "digest")
+    solvable = any(seed["solved"] is not None for seed in summary["seeds"])
+    header = ("seed", "generations", "best", "champion (held out)", *(["solved after"] if solvable else []), "species",
+              "seconds", "digest")  # fmt: skip
     rows = [
         (
             str(seed["seed"]),
             _number(seed["generations"]),
             _number(seed["best_fitness"]),
             mean(seed["champion"]),
+            *([_number(seed["evaluations_to_solve"])] if solvable else []),
             _number(seed["history"][-1]["species"] if seed["history"] else None),
             _number(seed["seconds"]),
             (seed["digest"] or "–")[:16],

@@ -1,7 +1,8 @@
 """How far apart two genomes are.
 
 Compatibility distance (Stanley & Miikkulainen 2002): c1 E / N + c2 D / N + c3 W,
-over the genes that make up a genome: connections (neat), body nodes and muscles.
+over the genes that make up a genome: connections (neat), body nodes and muscles. The
+plain outputs of a task without bodies have no genes in neat, and so do not count.
 E and D count excess and disjoint genes (see `marking`), W is the mean absolute
 difference of the matching genes' weights. The paper takes N = 1 for genomes
 below 20 genes; N here is genes / 20 of the larger genome and at least 1, which
@@ -100,6 +101,8 @@ def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any, 
     a0, a1, b0, b1 = one.body_start[p], one.body_start[p + 1], two.body_start[q], two.body_start[q + 1]
     c0, c1, d0, d1 = one.muscle_start[p], one.muscle_start[p + 1], two.muscle_start[q], two.muscle_start[q + 1]
     e0, e1, f0, f1 = one.conn_start[p], one.conn_start[p + 1], two.conn_start[q], two.conn_start[q + 1]
+    if a1 == a0 and one.muscle_gene.shape[1] == columns.MUSCLE_GENES:
+        c1, d1 = c0, d0
     genes = max(a1 - a0 + c1 - c0 + e1 - e0, b1 - b0 + d1 - d0 + f1 - f0)
     larger = max(F(1.0), F(genes) / SMALL)
     bodies, disjoint, excess = align(one.body_id, a0, a1, two.body_id, b0, b1, pairs[0])

@@ -60,11 +60,13 @@ MULTIPLIER_BOUNDS = np.array([0.3, 2.0], np.float32)
 class Rates(NamedTuple):
     """`MutationConfig` and the limits it meets, as plain numbers."""
 
+    weights: float
     weight_rate: float
     weight_scale: float
     replace_rate: float
     add_node: float
     add_connection: float
+    recurrent: float
     enable: float
     disable: float
     body_rate: float
@@ -206,16 +208,20 @@ def reaches(d: Any, start: Any, goal: Any) -> Any:
 
 
 @kernel
-def add_connection(d: Any, key: Any, layout: Any, scale: Any, marks: Any) -> Any:
+def add_connection(d: Any, key: Any, layout: Any, rates: Any, scale: Any, marks: Any) -> Any:
     """Join a random pair (input or hidden neuron -> neuron) that is not joined and closes no cycle; up to 20 tries.
 
-    No connection starts at an output, so that a muscle can be taken out without changing what drives the others.
+    No connection starts at an output, so that a muscle can be taken out without changing what drives the others. A
+    share `rates.recurrent` closes a cycle instead; without a body it may start at an output, too.
     """
     if d.size[NODE] == 0:
         return
     outputs = 0
     for n in range(d.size[NODE]):  # they come first: hidden neurons are deeper
         outputs += is_output(d.node_id[n])
+    if rates.recurrent > 0.0 and uniform(key, 2 * _TRIES + 1) < F(rates.recurrent):
+        close_cycle(d, key, outputs if layout.body else 0, scale)
+        return
     inputs = input_marks(
         layout, d.body_id[: d.size[BODY]], d.muscle_id[: d.size[MUSCLE]], d.size[BODY], d.size[MUSCLE], marks
     )
@@ -230,6 +236,20 @@ def add_connection(d: Any, key: Any, layout: Any, scale: Any, marks: Any) -> Any
             continue
         insert_connection(d, marking, source, target, normal(key, 2 * _TRIES) * F(scale))
         return
+
+
+@kernel
+def close_cycle(d: Any, key: Any, first: Any, scale: Any) -> Any:
+    """Join a random pair of neurons, the source from row `first` on, so that a cycle closes; up to 20 tries."""
+    if d.size[NODE] <= first:
+        return
+    for attempt in range(_TRIES):
+        source = d.node_id[first + below(key, 2 * attempt, d.size[NODE] - first)]
+        target = d.node_id[below(key, 2 * attempt + 1, d.size[NODE])]
+        marking = connection_mark(source, target)
+        if find(d.conn_id, 0, d.size[CONNECTION], marking) < 0 and reaches(d, target, source):
+            insert_connection(d, marking, source, target, normal(key, 2 * _TRIES) * F(scale))
+            return
 
 
 @kernel
@@ -354,9 +374,10 @@ def mutate(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, 
         if uniform(dice, 5) < F(rates.add_node):
             add_node(d, substream(key, 5), rates, limited)
         if uniform(dice, 6) < F(rates.add_connection):
-            add_connection(d, substream(key, 6), layout, first.weight_scale, marks)
+            add_connection(d, substream(key, 6), layout, rates, first.weight_scale, marks)
         if uniform(dice, 7) < F(rates.enable):
             switch_connection(d, substream(key, 7), 1)
         if uniform(dice, 8) < F(rates.disable):
             switch_connection(d, substream(key, 8), 0)
-    change_weights(d, substream(key, 9), layout, rates, first.weight_scale)
+    if uniform(dice, 9) < F(rates.weights):
+        change_weights(d, substream(key, 9), layout, rates, first.weight_scale)

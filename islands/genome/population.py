@@ -48,6 +48,7 @@ class Layout(NamedTuple):
     hidden: int  # hidden neurons of the fixed topologies; 0 in neat
     body: int  # 1: genomes have bodies
     outputs: int  # outputs of a task without bodies; 0 with
+    activation: int  # 0 tanh x, 1 the sigmoid 1 / (1 + exp(-4.9 x))
 
     @property
     def inputs(self) -> int:
@@ -116,9 +117,15 @@ class Population:
         return state.hexdigest()
 
 
-def layout_of(config: Config, sensors: int, body: bool, outputs: int) -> Layout:
-    """The layout for a task with `sensors` inputs and either a body or `outputs` plain outputs."""
-    felt = config.task.proprioception if body else "none"
+ACTIVATIONS = ("tanh", "sigmoid")
+"""What neurons compute of their sum, in the order of their numbers in a layout."""
+
+
+def layout_of(config: Config, sensors: int, outputs: int, felt: str = "none") -> Layout:
+    """The layout for a task with `sensors` inputs and `outputs` plain outputs, or a body where these are 0.
+
+    `felt`: which parts of its body a creature senses.
+    """
     return Layout(
         mode={"neat": NEAT, "pure": PURE, "hybrid": HYBRID}[config.mode],
         sensors=sensors,
@@ -128,8 +135,9 @@ def layout_of(config: Config, sensors: int, body: bool, outputs: int) -> Layout:
         velocity=int(felt in ("velocity", "all")),
         contact=int(felt in ("contact", "all")),
         hidden=0 if config.mode == "neat" else config.network.hidden,
-        body=int(body),
-        outputs=0 if body else outputs,
+        body=int(outputs == 0),
+        outputs=outputs,
+        activation=ACTIVATIONS.index(config.network.activation),
     )
 
 

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from islands.config import Config
+from islands.config import Config, PelletsConfig
 from islands.genome.population import Array, Genomes, Layout, layout_of
 from islands.networks import input_slots
-from islands.tasks import Played
+from islands.networks_lanes import make_brain
+from islands.tasks import Played, Verdict
 from islands.tasks.pellets_episodes import run_episodes
-from islands.tasks.pellets_kernel import Parameters, make_brain
+from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import make_lanes
 
 STEPS_PER_SECOND = 30
@@ -32,9 +33,8 @@ SENSORS = 7
 """Direction to the pellet (3), velocity of the centre of mass (3), distance to the pellet (1)."""
 
 
-def parameters_of(config: Config) -> Parameters:
+def parameters_of(task: PelletsConfig) -> Parameters:
     """The task's numbers as the kernel takes them."""
-    task = config.task
     return Parameters(
         steps=max(1, round(task.duration * STEPS_PER_SECOND)),
         encoding=ENCODINGS.index(task.time_encoding),
@@ -50,14 +50,16 @@ class Pellets:
     """The task `pellets`; see `islands.tasks.Task`."""
 
     reasons = ("finished", "not finite", "too far", "too high", "exploded")
-    body = True
     outputs = 0
+    random = True
+    solvable = False
 
     def __init__(self, config: Config) -> None:
+        assert isinstance(config.task, PelletsConfig)
         self.sensors = SENSORS + TIME_INPUTS[config.task.time_encoding]
-        self.parameters = parameters_of(config)
+        self.parameters = parameters_of(config.task)
         self.device = config.device
-        self._layout = layout_of(config, self.sensors, self.body, self.outputs)
+        self._layout = layout_of(config, self.sensors, self.outputs, config.task.proprioception)
 
     @property
     def layout(self) -> Layout:
@@ -67,6 +69,10 @@ class Pellets:
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one control tick of the first genome."""
         self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.parameters._replace(steps=3))
+
+    def examine(self, genomes: Genomes, row: int, key: np.uint64) -> Verdict:
+        """There is no end to the pellets."""
+        raise NotImplementedError
 
     def play(self, genomes: Genomes, items: Array, keys: Array, parameters: Parameters | None = None) -> Played:
         """Play the episodes; on the CPU a creature's numbers do not depend on the others', bit for bit."""

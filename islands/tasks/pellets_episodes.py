@@ -8,6 +8,7 @@ import numpy as np
 
 from islands.kernel import kernel
 from islands.lanes import LANES
+from islands.networks_lanes import load_fixed, load_neat, think_fixed, think_neat
 from islands.tasks import pellets_physics as physics
 from islands.tasks.pellets_kernel import (
     EXPLODED,
@@ -19,11 +20,7 @@ from islands.tasks.pellets_kernel import (
     act,
     drop_pellet,
     load_body,
-    load_fixed,
-    load_neat,
     sense,
-    think_fixed,
-    think_neat,
 )
 from islands.tasks.pellets_physics import F, all_fine, move_nodes, pull_muscles
 
@@ -114,7 +111,7 @@ def run_episodes(
         if layout.hidden:
             think_fixed(brain, layout, slots, used, room)
         else:
-            think_neat(brain, slots, used)
+            think_neat(brain, layout, slots, used)
         act(s, brain, used[1], counts, task, fresh)
         for lane in range(LANES):
             ticks[lane] += 1

@@ -14,10 +14,10 @@ import numpy as np
 from islands.genome import population as columns
 from islands.kernel import kernel
 from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
-from islands.networks import find, input_marks, output_slots, write_program
+from islands.networks import find
 from islands.rng import uniform
 from islands.tasks import pellets_physics as physics
-from islands.tasks.pellets_physics import DT, GRAVITY, F, sine_of_turns, tanh_of
+from islands.tasks.pellets_physics import DT, GRAVITY, F, sine_of_turns
 
 FINISHED, NOT_FINITE, TOO_FAR, TOO_HIGH, EXPLODED = range(5)
 """Why an episode ended."""
@@ -29,7 +29,7 @@ TWO_PI = F(2.0 * np.pi)
 
 
 class Parameters(NamedTuple):
-    """The task's numbers for the kernel; see `TaskConfig`."""
+    """The task's numbers for the kernel; see `PelletsConfig`."""
 
     steps: int
     encoding: int  # 0 none, 1 sin, 2 raw, 3 cyclic, 4 sin_raw
@@ -38,44 +38,6 @@ class Parameters(NamedTuple):
     max_velocity: float
     friction: float  # ground friction / 0.6, so that a gene of 0.6 gives the ground's own
     penalty: float
-
-
-class Brain(NamedTuple):
-    """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
-
-    value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden neurons (pure, hybrid)
-    inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
-    bias: Any  # float32 rows [neurons or hidden]
-    outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
-    sums: Any  # float32 [16]
-    count: Any  # int32 [16]: neurons in each lane's program
-    first: Any  # int32 [16, neurons + 1]
-    source: Any  # int32 [16, connections]
-    weight: Any  # float32 [16, connections]
-    output: Any  # int32 [muscle, 16]: value row of each output, -1 none
-    drive: Any  # float32 rows [muscle]: u, outputs after the dead zone
-    marks: Any  # uint64 [slots]
-    order: Any  # int32 [neurons]
-
-
-def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles: int) -> Brain:
-    """Zeroed networks with room for the largest genome of a batch."""
-    inner_rows = max(1, hidden * slots)
-    return Brain(
-        value=np.zeros((slots + max(neurons, hidden) + 1) * LANES, np.float32),
-        inner=np.zeros(inner_rows * LANES, np.float32),
-        bias=np.zeros((max(neurons, hidden) + 1) * LANES, np.float32),
-        outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
-        sums=np.zeros(LANES, np.float32),
-        count=np.zeros(LANES, np.int32),
-        first=np.zeros((LANES, neurons + 2), np.int32),
-        source=np.zeros((LANES, connections + 1), np.int32),
-        weight=np.zeros((LANES, connections + 1), np.float32),
-        output=np.zeros((muscles, LANES), np.int32),
-        drive=np.zeros(muscles * LANES, np.float32),
-        marks=np.zeros(slots + 1, np.uint64),
-        order=np.zeros(neurons + 1, np.int32),
-    )
 
 
 @kernel
@@ -162,66 +124,6 @@ def drop_pellet(s: Any, lane: Any, key: Any, number: Any, angle: Any) -> Any:
 
 
 @kernel
-def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
-    """Put the fixed-topology network of genome `p` into a lane."""
-    width = layout.hidden
-    b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
-    m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
-    fixed = layout.sensors + layout.constant
-    shared = genomes.shared[p]
-    for h in range(width):
-        at = columns.SHARED_GENES + h * fixed
-        for i in range(fixed):
-            brain.inner[(h * slots + i) * LANES + lane] = shared[at + i]
-        bias = shared[columns.SHARED_GENES + width * fixed + h] if layout.node_bias else F(0.0)
-        brain.bias[h * LANES + lane] = bias
-        i = fixed
-        if layout.strain:
-            for j in range(room[1]):
-                weight = genomes.muscle_gene[m0 + j, columns.MUSCLE_GENES + h] if j < m1 - m0 else F(0.0)
-                brain.inner[(h * slots + i) * LANES + lane] = weight
-                i += 1
-        base = columns.BODY_GENES
-        if layout.velocity:
-            for n in range(room[0]):
-                for axis in range(3):
-                    weight = genomes.body_gene[b0 + n, base + 3 * h + axis] if n < b1 - b0 else F(0.0)
-                    brain.inner[(h * slots + i) * LANES + lane] = weight
-                    i += 1
-            base += 3 * width
-        if layout.contact:
-            for n in range(room[0]):
-                weight = genomes.body_gene[b0 + n, base + h] if n < b1 - b0 else F(0.0)
-                brain.inner[(h * slots + i) * LANES + lane] = weight
-                i += 1
-    base = columns.MUSCLE_GENES + width * layout.strain
-    for j in range(room[1]):
-        for h in range(width + 1):
-            weight = F(0.0)
-            if j < m1 - m0 and (h < width or layout.node_bias):
-                weight = genomes.muscle_gene[m0 + j, base + h]
-            brain.outer[(j * (width + 1) + h) * LANES + lane] = weight
-
-
-@kernel
-def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
-    """Put the program of genome `p` into a lane."""
-    bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
-    muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-    input_marks(layout, bodies, muscles, room[0], room[1], brain.marks)
-    first, source, weight = brain.first[lane], brain.source[lane], brain.weight[lane]
-    count = write_program(genomes, p, brain.marks, slots, brain.order, first, source, weight)
-    brain.count[lane] = count
-    n0 = genomes.node_start[p]
-    for k in range(count):
-        brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
-        brain.value[(slots + k) * LANES + lane] = F(0.0)
-    for j in range(room[1]):
-        brain.output[j, lane] = -1
-    output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
-
-
-@kernel
 def sense(s: Any, brain: Any, layout: Any, task: Any, used: Any, room: Any) -> Any:
     """Write the inputs of all lanes; `used` = (body nodes, muscles) of the block."""
     one = fill(F(1.0))
@@ -268,52 +170,6 @@ def sense(s: Any, brain: Any, layout: Any, task: Any, used: Any, room: Any) -> A
     if layout.contact:
         for n in range(used[0]):
             vstore(value, (slot + n) * LANES, vload(s.touching, n * LANES))
-
-
-@kernel
-def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> Any:
-    """Outputs of the fixed-topology networks into `drive` (before the dead zone)."""
-    width = layout.hidden
-    fixed = layout.sensors + layout.constant
-    strain, bodies = used[1] * layout.strain, used[0]
-    at_velocity = fixed + room[1] * layout.strain
-    at_contact = at_velocity + 3 * room[0] * layout.velocity
-    for h in range(width):
-        total = vload(brain.bias, h * LANES)
-        base = h * slots
-        for i in range(fixed + strain):
-            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
-        for i in range(at_velocity, at_velocity + 3 * bodies * layout.velocity):
-            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
-        for i in range(at_contact, at_contact + bodies * layout.contact):
-            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
-        vstore(brain.value, (slots + h) * LANES, tanh_of(total))
-    for j in range(used[1]):
-        base = j * (width + 1)
-        total = vload(brain.outer, (base + width) * LANES)
-        for h in range(width):
-            total = fma(vload(brain.outer, (base + h) * LANES), vload(brain.value, (slots + h) * LANES), total)
-        vstore(brain.drive, j * LANES, tanh_of(total))
-
-
-@kernel
-def think_neat(brain: Any, slots: Any, used: Any) -> Any:
-    """Outputs of the NEAT networks into `drive`: the k-th neurons of all lanes together."""
-    most = 0
-    for lane in range(LANES):
-        most = max(most, brain.count[lane])
-    for k in range(most):
-        for lane in range(LANES):
-            if k < brain.count[lane]:
-                total = brain.bias[k * LANES + lane]
-                for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
-                    total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
-                brain.sums[lane] = total
-        vstore(brain.value, (slots + k) * LANES, tanh_of(vload(brain.sums, 0)))
-    for j in range(used[1]):
-        for lane in range(LANES):
-            row = brain.output[j, lane]
-            brain.drive[j * LANES + lane] = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
 
 
 @kernel

@@ -93,23 +93,6 @@ def sine_of_turns(turns: Any) -> Any:
 
 
 @kernel
-def tanh_of(value: Any) -> Any:
-    """tanh of sixteen lanes: the rational approximation of degree 13/6 that Eigen uses, error below 3e-7."""
-    x = vmax(vmin(value, fill(F(7.90531110763549805))), fill(F(-7.90531110763549805)))
-    q = x * x
-    p = fma(q, fill(F(-2.76076847742355e-16)), fill(F(2.00018790482477e-13)))
-    p = fma(q, p, fill(F(-8.60467152213735e-11)))
-    p = fma(q, p, fill(F(5.12229709037114e-08)))
-    p = fma(q, p, fill(F(1.48572235717979e-05)))
-    p = fma(q, p, fill(F(6.37261928875436e-04)))
-    p = fma(q, p, fill(F(4.89352455891786e-03)))
-    d = fma(q, fill(F(1.19825839466702e-06)), fill(F(1.18534705686654e-04)))
-    d = fma(q, d, fill(F(2.26843463243900e-03)))
-    d = fma(q, d, fill(F(4.89352518554385e-03)))
-    return p * x / d
-
-
-@kernel
 def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> Any:
     """Move every muscle's target and set the forces g; adds the work of the moving targets to ENERGY_GIVEN.
 

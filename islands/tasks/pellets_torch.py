@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from islands.genome.population import HYBRID, Array, Genomes, Layout
-from islands.networks_torch import (
-    FixedNetworks,
-    NeatNetworks,
-    fixed_networks,
-    forward_fixed,
-    forward_neat,
-    neat_networks,
-)
+from islands.networks_torch import FixedNetworks, NeatNetworks, networks_of, think
 from islands.rng import uniform
 from islands.tasks import Played
 from islands.tasks.pellets_kernel import Parameters
@@ -86,17 +79,11 @@ def start(
     """Creatures at rest before their first pellet, one an episode; numbers have the device and dtype of `like`."""
     room = (int(np.diff(genomes.body_start).max()), int(np.diff(genomes.muscle_start).max()))
     body, position = make_body(genomes, parameters, room, like)
-    networks: Networks = (fixed_networks if layout.hidden else neat_networks)(genomes, layout, room)
     rows = torch.as_tensor(np.asarray(items, np.int64)).to(like.device)
-    networks = _rows(type(networks)(*(_move(part, like) for part in networks)), rows)
+    networks = _rows(networks_of(genomes, layout, room, like), rows)
     body, position, draws = _rows(body, rows), position[rows], Draws(keys, like)
     neurons = networks.bias.shape[1] if isinstance(networks, NeatNetworks) else 0
     return body, networks, make_state(body, position, neurons, draws), draws
-
-
-def _move(part: Tensor, like: Tensor) -> Tensor:
-    """A tensor on the device of `like`; numbers that are not indices get its dtype too."""
-    return part.to(like) if part.is_floating_point() else part.to(like.device)
 
 
 def _rows(parts: Any, rows: Tensor) -> Any:
@@ -182,16 +169,9 @@ def sense(body: Body, state: State, layout: Layout, parameters: Parameters) -> T
     return torch.cat(parts, dim=1)
 
 
-def think(networks: Networks, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs [E, M] in [-1, 1], and the neurons' memory."""
-    if isinstance(networks, NeatNetworks):
-        return forward_neat(networks, inputs, memory)
-    return forward_fixed(networks, inputs), memory
-
-
 def control(body: Body, state: State, networks: Networks, layout: Layout, parameters: Parameters) -> State:
     """One control tick: sensors, network, dead zone, smoothing."""
-    outputs, memory = think(networks, sense(body, state, layout, parameters), state.memory)
+    outputs, memory = think(networks, sense(body, state, layout, parameters), state.memory, layout.activation)
     u = torch.where(outputs.abs() < parameters.dead_zone, torch.zeros_like(outputs), outputs) * body.exists
     smoothed = parameters.smoothing * u + (1.0 - parameters.smoothing) * state.signal
     mean = u.abs().sum(dim=1) / body.exists.sum(dim=1).clamp(min=1.0)

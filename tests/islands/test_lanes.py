@@ -22,7 +22,8 @@ from islands.lanes import (
     vsqrt,
     vstore,
 )
-from islands.tasks.pellets_physics import sine_of_turns, tanh_of
+from islands.networks_lanes import tanh_of
+from islands.tasks.pellets_physics import sine_of_turns
 
 F = np.float32
 ROW = st.lists(st.floats(width=32), min_size=LANES, max_size=LANES).map(lambda row: np.array(row, F))

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from islands.config import BodyConfig, Config, MutationConfig, NetworkConfig, TaskConfig
+from islands.config import BodyConfig, Config, MutationConfig, NetworkConfig, PelletsConfig
 from islands.genome import marking
 from islands.genome.initial import draw_genomes
 from islands.genome.population import BODY_GENES, MUSCLE_GENES, SHARED_GENES, Genomes, Layout
@@ -42,7 +42,7 @@ def configurations() -> st.SearchStrategy[Config]:
     return st.builds(
         lambda mode, felt, bias, connectivity: Config(
             mode=mode,
-            task=TaskConfig(proprioception=felt, time_encoding="sin"),
+            task=PelletsConfig(proprioception=felt, time_encoding="sin"),
             network=NetworkConfig(hidden=3, bias=bias, connectivity=connectivity, output_bias=0.1),
             body=BodyConfig(max_nodes=6, max_muscles=9),
         ),
@@ -191,7 +191,7 @@ def _fixed(one: Parts, layout: Layout, sense: Sense) -> dict[int, float]:
 
 def driven(task: Pellets, genomes: Genomes, sense: Sense) -> list[dict[int, float]]:
     """Every muscle's drive as the compiled kernel computes it, for up to sixteen genomes side by side."""
-    from islands.tasks import pellets_kernel
+    from islands import networks_lanes
 
     lanes = Lanes16(task, genomes, range(genomes.count))
     heard = lanes.brain.value.reshape(-1, 16)
@@ -203,9 +203,9 @@ def driven(task: Pellets, genomes: Genomes, sense: Sense) -> list[dict[int, floa
         for slot, mark in enumerate(marks[:used].tolist()):
             heard[slot, p] = 1.0 if mark == CONSTANT else sense(mark) if mark else 0.0
     if task.layout.hidden:
-        pellets_kernel.think_fixed(lanes.brain, task.layout, lanes.slots, lanes.used, lanes.room)
+        networks_lanes.think_fixed(lanes.brain, task.layout, lanes.slots, lanes.used, lanes.room)
     else:
-        pellets_kernel.think_neat(lanes.brain, lanes.slots, lanes.used)
+        networks_lanes.think_neat(lanes.brain, task.layout, lanes.slots, lanes.used)
     found = lanes.brain.drive.reshape(-1, 16)
     return [
         {

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from islands.config import Config, NetworkConfig, TaskConfig
+from islands import networks_lanes
+from islands.config import Config, NetworkConfig, PelletsConfig
 from islands.genome import population as columns
 from islands.genome.initial import draw_genomes
 from islands.genome.population import Genomes
@@ -31,7 +32,7 @@ def configured(
 ) -> Config:
     return Config(
         mode=mode,  # type: ignore[arg-type]
-        task=TaskConfig(time_encoding=encoding, proprioception=felt, **task),  # type: ignore[arg-type]
+        task=PelletsConfig(time_encoding=encoding, proprioception=felt, **task),  # type: ignore[arg-type]
         network=NetworkConfig(bias=bias),  # type: ignore[arg-type]
     )
 
@@ -98,12 +99,12 @@ class Lanes16:
         self.slots = input_slots(self.layout, *self.room)
         neurons, connections = int(np.diff(genomes.node_start).max()), int(np.diff(genomes.conn_start).max())
         self.s = pellets_physics.make_lanes(*self.room)
-        self.brain = pellets_kernel.make_brain(self.slots, self.layout.hidden, neurons, connections, self.room[1])
+        self.brain = networks_lanes.make_brain(self.slots, self.layout.hidden, neurons, connections, self.room[1])
         self.counts, self.fresh = np.zeros(LANES, np.float32), np.ones(LANES, np.float32)
         self.number, self.angle = [0] * self.count, [np.float32(0.0)] * self.count
         for lane in range(self.count):
             pellets_kernel.load_body(self.s, genomes, lane, lane, self.parameters, self.room)
-            load = pellets_kernel.load_fixed if self.layout.hidden else pellets_kernel.load_neat
+            load = networks_lanes.load_fixed if self.layout.hidden else networks_lanes.load_neat
             load(self.brain, genomes, lane, lane, self.layout, self.room, self.slots)
             self.drop(lane)
             self.counts[lane] = np.float32(1.0) / np.float32(max(1, muscles[lane]))
@@ -123,9 +124,9 @@ class Lanes16:
         """One control tick."""
         self.sense()
         if self.layout.hidden:
-            pellets_kernel.think_fixed(self.brain, self.layout, self.slots, self.used, self.room)
+            networks_lanes.think_fixed(self.brain, self.layout, self.slots, self.used, self.room)
         else:
-            pellets_kernel.think_neat(self.brain, self.slots, self.used)
+            networks_lanes.think_neat(self.brain, self.layout, self.slots, self.used)
         pellets_kernel.act(self.s, self.brain, self.used[1], self.counts, self.parameters, self.fresh)
         self.fresh[:] = 0.0
 

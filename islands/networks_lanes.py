@@ -1,0 +1,192 @@
+"""Sixteen networks side by side, in explicit vectors: what compiled tasks think with.
+
+Slots are those of `networks.input_marks`; a task writes the inputs into the first rows of `Brain.value`, lets the
+lanes think, and reads their outputs in `Brain.drive`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from islands.genome import population as columns
+from islands.kernel import kernel
+from islands.lanes import LANES, fill, fma, vload, vmax, vmin, vstore
+from islands.networks import input_marks, output_slots, write_program
+
+F = np.float32
+
+
+class Brain(NamedTuple):
+    """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
+
+    value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden neurons (pure, hybrid)
+    inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
+    bias: Any  # float32 rows [neurons or hidden]
+    outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
+    sums: Any  # float32 [16]
+    count: Any  # int32 [16]: neurons in each lane's program
+    first: Any  # int32 [16, neurons + 1]
+    source: Any  # int32 [16, connections]
+    weight: Any  # float32 [16, connections]
+    output: Any  # int32 [muscle, 16]: value row of each output, -1 none
+    drive: Any  # float32 rows [muscle]: u, the outputs from -1 to 1
+    marks: Any  # uint64 [slots]
+    order: Any  # int32 [neurons]
+
+
+def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles: int) -> Brain:
+    """Zeroed networks with room for the largest genome of a batch."""
+    inner_rows = max(1, hidden * slots)
+    return Brain(
+        value=np.zeros((slots + max(neurons, hidden) + 1) * LANES, np.float32),
+        inner=np.zeros(inner_rows * LANES, np.float32),
+        bias=np.zeros((max(neurons, hidden) + 1) * LANES, np.float32),
+        outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
+        sums=np.zeros(LANES, np.float32),
+        count=np.zeros(LANES, np.int32),
+        first=np.zeros((LANES, neurons + 2), np.int32),
+        source=np.zeros((LANES, connections + 1), np.int32),
+        weight=np.zeros((LANES, connections + 1), np.float32),
+        output=np.zeros((muscles, LANES), np.int32),
+        drive=np.zeros(muscles * LANES, np.float32),
+        marks=np.zeros(slots + 1, np.uint64),
+        order=np.zeros(neurons + 1, np.int32),
+    )
+
+
+@kernel
+def tanh_of(value: Any) -> Any:
+    """tanh of sixteen lanes: the rational approximation of degree 13/6 that Eigen uses, error below 3e-7."""
+    x = vmax(vmin(value, fill(F(7.90531110763549805))), fill(F(-7.90531110763549805)))
+    q = x * x
+    p = fma(q, fill(F(-2.76076847742355e-16)), fill(F(2.00018790482477e-13)))
+    p = fma(q, p, fill(F(-8.60467152213735e-11)))
+    p = fma(q, p, fill(F(5.12229709037114e-08)))
+    p = fma(q, p, fill(F(1.48572235717979e-05)))
+    p = fma(q, p, fill(F(6.37261928875436e-04)))
+    p = fma(q, p, fill(F(4.89352455891786e-03)))
+    d = fma(q, fill(F(1.19825839466702e-06)), fill(F(1.18534705686654e-04)))
+    d = fma(q, d, fill(F(2.26843463243900e-03)))
+    d = fma(q, d, fill(F(4.89352518554385e-03)))
+    return p * x / d
+
+
+@kernel
+def activated(total: Any, activation: Any) -> Any:
+    """The value of neurons whose weighted sums are `total`; see `Layout.activation`."""
+    if activation == 0:
+        return tanh_of(total)
+    half = fill(F(0.5))
+    return fma(half, tanh_of(total * fill(F(2.45))), half)
+
+
+@kernel
+def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
+    """Put the fixed-topology network of genome `p` into a lane."""
+    width = layout.hidden
+    b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
+    m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
+    fixed = layout.sensors + layout.constant
+    shared = genomes.shared[p]
+    for h in range(width):
+        at = columns.SHARED_GENES + h * fixed
+        for i in range(fixed):
+            brain.inner[(h * slots + i) * LANES + lane] = shared[at + i]
+        bias = shared[columns.SHARED_GENES + width * fixed + h] if layout.node_bias else F(0.0)
+        brain.bias[h * LANES + lane] = bias
+        i = fixed
+        if layout.strain:
+            for j in range(room[1]):
+                weight = genomes.muscle_gene[m0 + j, columns.MUSCLE_GENES + h] if j < m1 - m0 else F(0.0)
+                brain.inner[(h * slots + i) * LANES + lane] = weight
+                i += 1
+        base = columns.BODY_GENES
+        if layout.velocity:
+            for n in range(room[0]):
+                for axis in range(3):
+                    weight = genomes.body_gene[b0 + n, base + 3 * h + axis] if n < b1 - b0 else F(0.0)
+                    brain.inner[(h * slots + i) * LANES + lane] = weight
+                    i += 1
+            base += 3 * width
+        if layout.contact:
+            for n in range(room[0]):
+                weight = genomes.body_gene[b0 + n, base + h] if n < b1 - b0 else F(0.0)
+                brain.inner[(h * slots + i) * LANES + lane] = weight
+                i += 1
+    base = columns.MUSCLE_GENES + width * layout.strain
+    for j in range(room[1]):
+        for h in range(width + 1):
+            weight = F(0.0)
+            if j < m1 - m0 and (h < width or layout.node_bias):
+                weight = genomes.muscle_gene[m0 + j, base + h]
+            brain.outer[(j * (width + 1) + h) * LANES + lane] = weight
+
+
+@kernel
+def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
+    """Put the program of genome `p` into a lane."""
+    bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
+    muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
+    input_marks(layout, bodies, muscles, room[0], room[1], brain.marks)
+    first, source, weight = brain.first[lane], brain.source[lane], brain.weight[lane]
+    count = write_program(genomes, p, brain.marks, slots, brain.order, first, source, weight)
+    brain.count[lane] = count
+    n0 = genomes.node_start[p]
+    for k in range(count):
+        brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
+        brain.value[(slots + k) * LANES + lane] = F(0.0)
+    for j in range(room[1]):
+        brain.output[j, lane] = -1
+    output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
+
+
+@kernel
+def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> Any:
+    """Outputs of the fixed-topology networks into `drive`, from -1 to 1."""
+    width = layout.hidden
+    fixed = layout.sensors + layout.constant
+    strain, bodies = used[1] * layout.strain, used[0]
+    at_velocity = fixed + room[1] * layout.strain
+    at_contact = at_velocity + 3 * room[0] * layout.velocity
+    for h in range(width):
+        total = vload(brain.bias, h * LANES)
+        base = h * slots
+        for i in range(fixed + strain):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        for i in range(at_velocity, at_velocity + 3 * bodies * layout.velocity):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        for i in range(at_contact, at_contact + bodies * layout.contact):
+            total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        vstore(brain.value, (slots + h) * LANES, activated(total, layout.activation))
+    for j in range(used[1]):
+        base = j * (width + 1)
+        total = vload(brain.outer, (base + width) * LANES)
+        for h in range(width):
+            total = fma(vload(brain.outer, (base + h) * LANES), vload(brain.value, (slots + h) * LANES), total)
+        scale = fill(F(1.0)) if layout.activation == 0 else fill(F(2.45))
+        vstore(brain.drive, j * LANES, tanh_of(total * scale))
+
+
+@kernel
+def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
+    """Outputs of the NEAT networks into `drive`, from -1 to 1: the k-th neurons of all lanes together."""
+    most = 0
+    for lane in range(LANES):
+        most = max(most, brain.count[lane])
+    for k in range(most):
+        for lane in range(LANES):
+            if k < brain.count[lane]:
+                total = brain.bias[k * LANES + lane]
+                for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
+                    total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
+                brain.sums[lane] = total
+        vstore(brain.value, (slots + k) * LANES, activated(vload(brain.sums, 0), layout.activation))
+    for j in range(used[1]):
+        for lane in range(LANES):
+            row = brain.output[j, lane]
+            value = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
+            if layout.activation and row >= 0:
+                value = F(2.0) * value - F(1.0)
+            brain.drive[j * LANES + lane] = value

@@ -1,0 +1,161 @@
+"""A task without bodies, played by its `Rules`: compiled for the CPU, in PyTorch for the rest."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from islands.config import Config
+from islands.genome.population import Array, Genomes, Layout, layout_of, take
+from islands.kernel import kernel
+from islands.networks import input_slots
+from islands.networks_lanes import make_brain
+from islands.rng import substream
+from islands.tasks import Played, Verdict, plain_kernel
+from islands.tasks.rules import Examination, Rules, Shape
+
+ROLES = ("reset", "observe", "act", "step", "score")
+
+
+@kernel
+def where(condition: Any, one: Any, other: Any) -> Any:
+    """See `rules.where`."""
+    return one if condition else other
+
+
+@kernel
+def clip(value: Any, low: Any, high: Any) -> Any:
+    """See `rules.clip`."""
+    return min(max(value, low), high)
+
+
+@kernel
+def single(value: Any) -> Any:
+    """See `rules.single`."""
+    return np.float64(np.float32(value))
+
+
+COMPILED = {
+    "sin": math.sin, "cos": math.cos, "exp": math.exp, "floor": np.floor, "where": where, "clip": clip,
+    "single": single,
+}  # fmt: skip
+"""The mathematics of `rules` for compiled code."""
+
+
+def _modules_of(module: ModuleType) -> list[ModuleType]:
+    """The task files that a task's file takes functions from, and itself: the last, so that its own names win."""
+    found: list[ModuleType] = []
+    for value in vars(module).values():
+        other = sys.modules.get(value.__module__) if isinstance(value, FunctionType) else None
+        if other is not None and other is not module and other.__name__.startswith("islands.tasks."):
+            found += [each for each in _modules_of(other) if each not in found]
+    return [*found, module]
+
+
+def renewed(function: Any, space: dict[str, Any], name: str) -> FunctionType:
+    """`function` with other globals. Numba keeps compiled code by a function's file, line and this `name`."""
+    made = FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+    made.__qualname__ = name
+    return made
+
+
+def translated(
+    rules: Rules, mathematics: Mapping[str, Any], make: Callable[[FunctionType], Any]
+) -> dict[str, Callable[..., Any]]:
+    """The rules by role, with other mathematics: every function of the task's files made anew in one space of names."""
+    modules = _modules_of(sys.modules[rules.parameters.__module__])
+    space: dict[str, Any] = {}
+    for module in modules:
+        space |= vars(module)
+    for module in modules:
+        for name, function in vars(module).items():
+            if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+                space[name] = make(renewed(function, space, f"{modules[-1].__name__}.{name}"))
+    space |= mathematics
+    return {role: space[getattr(rules, role).__name__] for role in ROLES}
+
+
+@functools.cache
+def compiled(name: str) -> Callable[..., None]:
+    """`plain_kernel.play_lanes` for the task `name`."""
+    from islands.tasks import RULES
+
+    space = {**vars(plain_kernel), **translated(RULES[name], COMPILED, kernel)}
+    made: Callable[..., None] = kernel(renewed(plain_kernel.play_lanes, space, f"play_lanes.{name}"))
+    return made
+
+
+class PlainTask:
+    """A task without bodies; see `islands.tasks.Task`."""
+
+    def __init__(self, rules: Rules, config: Config) -> None:
+        self.rules, self.name, self.device = rules, config.task.name, config.device
+        self.reasons = rules.reasons
+        self.shape: Shape = rules.shape(config.task)
+        self.numbers = rules.numbers(config.task)
+        self.sensors, self.outputs = self.shape.sensors, self.shape.outputs
+        self.random = self.shape.draws > 0
+        self.examination: Examination | None = rules.examination(config.task)
+        self.shown = rules.shown(config.task)
+        self.solvable = self.shown or self.examination is not None
+        self._layout = layout_of(config, self.sensors, self.outputs)
+
+    @property
+    def layout(self) -> Layout:
+        """How this task's genomes are built."""
+        return self._layout
+
+    def warm_up(self, genomes: Genomes) -> None:
+        """Compile and load the kernel: one step of the first genome."""
+        self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.shape._replace(steps=1))
+
+    def play(
+        self, genomes: Genomes, items: Array, keys: Array, shape: Shape | None = None, starts: Array | None = None
+    ) -> Played:
+        """Play the episodes; on the CPU a genome's numbers do not depend on the others', bit for bit.
+
+        `starts`: float64 [E, S], the first numbers of the state that each episode begins with, where that is not drawn.
+        """
+        shape = shape or self.shape
+        starts = np.zeros((len(items), 0)) if starts is None else starts
+        if self.device != "cpu":
+            from islands.tasks.plain_torch import play
+
+            return play(self.rules, genomes, self.layout, self.numbers, shape, items, keys, starts, self.device)
+        order = np.argsort(np.diff(genomes.conn_start)[items], kind="stable")
+        count, slots = len(items), input_slots(self.layout, 0, shape.outputs)
+        neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
+        brain = make_brain(slots, self.layout.hidden, int(neurons), int(connections), shape.outputs)
+        fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
+        steps, behaviour = np.empty(count, np.int32), np.empty((count, shape.behaviour), np.float32)
+        solved = np.empty(count, np.uint8)
+        compiled(self.name)(
+            genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], starts[order], self.layout,
+            self.numbers, shape, brain, slots, fitness, reason, steps, behaviour, solved,
+        )  # fmt: skip
+        back = np.empty(count, np.int64)
+        back[order] = np.arange(count)
+        shown = solved[back] > 0 if self.shown else None
+        return Played(fitness[back], reason[back], steps[back], behaviour[back], shown)
+
+    def examine(self, genomes: Genomes, row: int, key: np.uint64) -> Verdict:
+        """Put genome `row` to the task's examination, with the randomness of stream `key`."""
+        test, one = self.examination, take(genomes, [row])
+        assert test is not None
+        if test.episodes:
+            keys = np.array([substream(key, e) for e in range(test.episodes)], np.uint64)
+            mean = float(self.play(one, np.zeros(test.episodes, np.int64), keys).fitness.mean(dtype=np.float64))
+            return Verdict(mean >= test.goal, None)
+        shape = self.shape._replace(steps=test.endurance)
+        if self.play(one, np.zeros(1, np.int64), np.zeros(1, np.uint64), shape).reason[0]:
+            return Verdict(False, None)
+        starts, shape = np.array(test.starts), self.shape._replace(steps=test.steps)
+        nothing = np.zeros(len(starts), np.int64)
+        passed = int((self.play(one, nothing, nothing.astype(np.uint64), shape, starts).reason == 0).sum())
+        return Verdict(passed >= test.passes, passed)
