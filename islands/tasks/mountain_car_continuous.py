@@ -1,7 +1,7 @@
 """Mountain car with a continuous push: as `mountain_car`, and force costs.
 
-The dynamics are those of Gymnasium's MountainCarContinuous-v0, whose state is float32: it is rounded to that after
-every step. The push is the first output, from -1 to 1. The reward is -0.1 push^2 a step, and 100 for the goal, which
+The dynamics are those of Gymnasium's MountainCarContinuous-v0, which computes in float32, rounding step by
+step. The push is the first output, from -1 to 1. The reward is -0.1 push^2 a step, and 100 for the goal, which
 is position 0.45 with at least `goal_velocity`. Solved when a champion's mean over 100 fresh episodes is at least 90,
 Gymnasium's threshold. Inputs: position, velocity.
 """
@@ -30,9 +30,9 @@ class MountainCarContinuous(TaskConfig):
 
 def step(state: Any, action: Any, task: Any) -> tuple[Any, Any]:
     """The action is the push, from -1 to 1."""
-    velocity = state[1] + clip(action, -1.0, 1.0) * POWER - GRAVITY * cos(3.0 * state[0])
-    velocity = clip(velocity, -FASTEST, FASTEST)
-    position = clip(state[0] + velocity, LEFT, RIGHT)
+    gain = single(single(clip(action, -1.0, 1.0) * POWER) - single(GRAVITY * cos(single(3.0 * state[0]))))
+    velocity = clip(single(state[1] + gain), -FASTEST, FASTEST)
+    position = clip(single(state[0] + velocity), LEFT, RIGHT)
     velocity = where((position <= LEFT) & (velocity < 0.0), 0.0, velocity)
     state[0] = single(position)
     state[1] = single(velocity)

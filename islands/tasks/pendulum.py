@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from islands.config import TaskConfig, number
-from islands.tasks.rules import Rules, Shape, clip, cos, first_of, floor, sin, total_reward
+from islands.tasks.rules import Rules, Shape, clip, cos, first_of, floor, sin, single, total_reward
 
 PI = 3.141592653589793
 TAU, STRONGEST, FASTEST = 0.05, 2.0, 8.0
@@ -50,10 +50,10 @@ def observe(state: Any, task: Any, out: Any) -> None:
 def step(state: Any, action: Any, task: Any) -> tuple[Any, Any]:
     """The action is the share of the strongest torque."""
     angle, spin = state[0], state[1]
-    torque = clip(action * STRONGEST, -STRONGEST, STRONGEST)
+    torque = single(clip(action * STRONGEST, -STRONGEST, STRONGEST))
     away = angle + PI - 2.0 * PI * floor((angle + PI) / (2.0 * PI)) - PI
     cost = away * away + 0.1 * (spin * spin) + 0.001 * (torque * torque)
-    spin = clip(spin + (3.0 * task.gravity / 2.0 * sin(angle) + 3.0 * torque) * TAU, -FASTEST, FASTEST)
+    spin = clip(spin + (3.0 * task.gravity / 2.0 * sin(angle) + single(3.0 * torque)) * TAU, -FASTEST, FASTEST)
     state[0] = angle + spin * TAU
     state[1] = spin
     return 0.0 - cost, 0

@@ -6,6 +6,7 @@ Everything is really run, in this process: tiny populations, short episodes.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import shutil
 import typing
@@ -24,6 +25,7 @@ from islands.rng import Purpose, stream
 from islands.rollout import evaluate
 from islands.rundir import RunDir
 from islands.tasks import NAMES, make
+from islands.tasks.cartpole import CartPole
 from islands.threads import torch_module
 from launcher import presets, start
 from launcher.drive import Settings
@@ -142,7 +144,12 @@ def evaluator(config: Config, folder: Path) -> object:
 
 def playable(config: Config, folder: Path) -> object:
     """What is played."""
-    return type(make(config)).__name__, make(config).reasons
+    return type(make(config)).__name__, make(config).reasons, make(config).layout
+
+
+def solved_or_not(config: Config, folder: Path) -> object:
+    """How long a population goes on with a task that its first genomes solve."""
+    return generations(dataclasses.replace(config, task=CartPole(steps=20)), folder)
 
 
 def listed(config: Config, folder: Path) -> object:
@@ -190,7 +197,7 @@ EFFECTS: dict[str, Effect] = {
     "generations": Effect((3, 5), generations),
     "seed": Effect((1, 2)),
     "device": Effect(("cpu", "cuda"), evaluator),
-    "task.name": Effect(NAMES[:2], playable, refused=("chess",)),
+    "task.name": Effect(NAMES, playable, refused=("chess",)),
     "task.duration": Effect((1, 2), scores),
     "task.time_encoding": Effect(("none", "sin", "raw", "cyclic", "sin_raw")),
     "task.proprioception": Effect(("none", "strain", "velocity", "contact", "all")),
@@ -207,12 +214,15 @@ EFFECTS: dict[str, Effect] = {
     "network.connectivity": Effect(("full", "sparse_inputs", "sparse_outputs", "none")),
     "network.weight_scale": Effect((0.5, 2)),
     "network.bias": Effect(("node", "input", "none")),
+    "network.activation": Effect(("tanh", "sigmoid")),
     "network.output_bias": Effect((0, 1)),
+    "mutation.weights": Effect((0, 0.5)),
     "mutation.weight_rate": Effect((0.2, 0.8)),
     "mutation.weight_scale": Effect((0.1, 0.5)),
     "mutation.replace_rate": Effect((0, 0.5)),
     "mutation.add_node": Effect((0, 0.5)),
     "mutation.add_connection": Effect((0, 0.9), given=("network.connectivity=sparse_inputs",)),
+    "mutation.recurrent": Effect((0, 0.9), given=STRUCTURE),
     "mutation.enable": Effect((0, 0.9), given=("mutation.disable=0.9",)),
     "mutation.disable": Effect((0, 0.5)),
     "mutation.body_rate": Effect((0.1, 0.5)),
@@ -252,6 +262,7 @@ EFFECTS: dict[str, Effect] = {
     "evaluation.episodes": Effect((1, 2), scores),
     "evaluation.held_out": Effect((64, 70), champion),
     "evaluation.stagnation_limit": Effect((0, 1, 2), generations, ("task.duration=0.1",)),
+    "evaluation.stop_when_solved": Effect(ON_OFF, solved_or_not),
     "record.checkpoint_every": Effect((1, 3), checkpoints),
     "record.keep": Effect((2, 4), checkpoints),
 }  # fmt: skip
@@ -266,7 +277,8 @@ def seen(name: str, value: object, folder: Path) -> object:
         with pytest.raises(ConfigError) as refusal:
             loading.override(Config(), [f"{name}={value}"])
         return str(refusal.value)
-    return effect.seen(loading.override(Config(), [*BASE, *effect.given, f"{name}={value}"]), folder)
+    base = [each for each in BASE if name != "task.name" or not each.startswith("task.")]
+    return effect.seen(loading.override(Config(), [*base, *effect.given, f"{name}={value}"]), folder)
 
 
 def test_every_key_there_is_has_its_effect_told_here() -> None:

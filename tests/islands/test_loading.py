@@ -196,7 +196,7 @@ def test_a_description_is_one_line() -> None:
             f"body.max_muscles: expected a whole number from 1 to {MAX_MUSCLES}",
         ),
         ({"body": {"max_muscles": 0}}, "body.max_muscles: expected a whole number from 1"),
-        ({"task": {"name": "pellet"}}, "task.name: expected one of pellets, got 'pellet'"),
+        ({"task": {"name": "pellet"}}, "got 'pellet'; did you mean pellets?"),
         ({"migration": {"topology": "rign"}}, "migration: topology: expected full, ring, torus, star, random-K"),
         ({"population": -5}, "population: expected a whole number from 2"),
     ],
