@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
 RUN := evolab launch -c neat_baseline -p 500 -g 1500
 
-.PHONY: help run test check soak soak-search chaos test-systemd
+.PHONY: help run test check soak soak-search chaos papers test-systemd
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make soak   the tests that take minutes to hours"
 	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
 	@echo "make chaos  faults on purpose, with real processes, and a report (about 40 minutes; ARGS=--quick: fewer)"
+	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
 
 run: $(READY)
@@ -40,6 +41,10 @@ soak-search: $(READY)
 # Kills, stops, floods and starves real islands, and writes what became of them into chaos-<time>/report.md.
 chaos: $(READY)
 	$(BIN)/python -m scripts.chaos $(ARGS)
+
+# Evaluations to solve the field's benchmarks, over many seeds: fills docs/papers.md from runs/papers/.
+papers: $(READY)
+	$(BIN)/python scripts/papers.py $(ARGS)
 
 # Needs Debian's user-mode-linux, kmod and systemd; boots them on this machine's files, read-only under an overlay.
 test-systemd: $(READY)

@@ -6,7 +6,8 @@ A space is a YAML file (`configs/spaces/`, or a user's own), one key a line:
     crossover.rate: {type: float, low: 0.2, high: 0.8, when: {crossover.enabled: true}}
 
 `type` is float, int or categorical (with `choices`). `when` names other keys and the value each must have: one value, a
-list of them, or `{above: x}`. It may refer to keys that come earlier in the space, or to keys that are fixed.
+list of them, or `{above: x}`. It may refer to keys that come earlier in the space, or to keys that are fixed; what
+needs another `task.name` than the study's is left out.
 """
 
 from __future__ import annotations
@@ -177,22 +178,35 @@ def from_dict(data: object, base: Config, fixed: Sequence[str] = ()) -> Space:
     """The space that a mapping describes, checked against the configuration's keys, types and bounds."""
     if not isinstance(data, Mapping) or not data:
         raise ConfigError("the whole", expected="a mapping of keys to ranges", got=f"{data!r:.80}")
-    known = [key.name for key in loading.keys()]
+    known = [key.name for key in loading.keys(base.task.name)]
     parameters = []
-    for name, entry in data.items():
+    for name, full in data.items():
+        entry = _for_task(full, base.task.name)
+        if entry is None:
+            continue
         if name not in known:
-            raise loading.unknown_key(str(name))
+            raise loading.unknown_key(str(name), base.task.name)
         with loading.located(str(name)):
             parameter = _parameter(str(name), entry, base)
             for key, _ in parameter.when:
                 if key not in known:
-                    raise loading.unknown_key(key)
+                    raise loading.unknown_key(key, base.task.name)
         if name not in fixed:
             parameters.append(parameter)
     _check_order(parameters)
     if not parameters:
         raise ConfigError("the whole", expected="at least one key to search", got="all are fixed", do="fix fewer")
     return Space(tuple(parameters))
+
+
+def _for_task(entry: object, task: str) -> object | None:
+    """An entry without its condition on `task.name`, which the study fixes; None where that is not met."""
+    when = entry.get("when") if isinstance(entry, Mapping) else None
+    if not isinstance(entry, Mapping) or not isinstance(when, Mapping) or "task.name" not in when:
+        return entry
+    wanted = when["task.name"]
+    rest = {key: value for key, value in when.items() if key != "task.name"}
+    return {**entry, "when": rest} if task in (wanted if isinstance(wanted, list) else [wanted]) else None
 
 
 def _parameter(name: str, entry: object, base: Config) -> Parameter:

@@ -30,10 +30,13 @@ NAMES = [
     "pure_small",
     "quick",
 ]
+PLAIN = ["cartpole", "double_pole", "double_pole_memory", "xor"]
+"""Presets of the tasks without bodies."""
+ALL = sorted([*NAMES, *PLAIN])
 
 
 def test_the_presets_are_the_documented_ones() -> None:
-    assert presets.names() == NAMES
+    assert presets.names() == ALL
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,11 +53,17 @@ def test_the_reference_preset_is_the_defaults() -> None:
 
 
 def test_no_two_presets_are_the_same() -> None:
-    configs = {loading.dump(loading.override(presets.resolve(name), ["description="])) for name in NAMES}
-    assert len(configs) == len(NAMES)
+    configs = {loading.dump(loading.override(presets.resolve(name), ["description="])) for name in ALL}
+    assert len(configs) == len(ALL)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_preset_of_a_task_without_bodies_loads(name: str) -> None:
+    config = presets.resolve(name)
+    assert config.mode == "neat" and name.startswith(config.task.name)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_preset_gives_a_reason_on_every_line(name: str) -> None:
     lines = presets.path_of(name).read_text(encoding="utf-8").splitlines()
     assert 10 <= len(lines) <= 30
@@ -70,7 +79,7 @@ def test_a_preset_gives_a_reason_on_every_line(name: str) -> None:
     [
         ("neat_basline", "did you mean neat_baseline"),
         ("pure_", "did you mean pure_baseline or pure_large"),
-        ("zzz", "valid names: hybrid_baseline, neat_aggressive"),
+        ("zzz", "valid names: cartpole, double_pole, double_pole_memory, hybrid_baseline"),
         ("", "unknown preset ''"),
         ("..", "unknown preset '..'"),
         ("NEAT_BASELINE", "unknown preset"),
@@ -103,9 +112,8 @@ def test_overrides_win_over_the_preset() -> None:
 
 def test_the_list_of_presets_has_a_description_for_each() -> None:
     listed = presets.describe_all()
-    assert [preset.name for preset in listed] == NAMES
-    assert listed[2].mode == "neat"
-    assert listed[2].task == "pellets"
+    assert [preset.name for preset in listed] == ALL
+    assert (listed[0].mode, listed[0].task) == ("neat", "cartpole")
     for preset in listed:
         assert 10 < len(preset.description) < 80
 
@@ -124,9 +132,9 @@ def test_an_installed_wheel_carries_the_presets(tmp_path: Path) -> None:
     listed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path, env=environment
     ).stdout.splitlines()
-    assert listed == [str(site / "launcher" / "_configs"), " ".join(NAMES)]
+    assert listed == [str(site / "launcher" / "_configs"), " ".join(ALL)]
 
 
 def test_every_preset_is_plain_yaml_for_other_tools_too() -> None:
-    for name in NAMES:
+    for name in ALL:
         assert isinstance(yaml.safe_load(presets.path_of(name).read_text(encoding="utf-8")), dict)

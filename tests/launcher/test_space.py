@@ -260,3 +260,20 @@ def test_a_logarithmic_draw_is_as_often_in_each_power_of_ten() -> None:
     for low in (0.001, 0.01, 0.1):
         assert 900 < sum(low <= value < 10 * low for value in found) < 1100
     assert min(found) < 0.00102 and max(found) > 0.98
+
+
+@pytest.mark.parametrize("mode", ["neat", "pure"])
+def test_of_a_task_without_bodies_nothing_about_bodies_is_searched(mode: str) -> None:
+    base = loading.override(Config(), ["task.name=cartpole", f"mode={mode}"])
+    names = [parameter.name for parameter in load(path_of(mode), base).parameters]
+    assert len(names) > 15 and not [name for name in names if name.startswith("task.") or "body" in name]
+
+
+def test_a_parameter_of_the_studys_own_task_may_be_searched_and_anothers_may_not() -> None:
+    base = loading.override(Config(), ["task.name=parity"])
+    bits = {"task.bits": {"type": "int", "low": 2, "high": 4}}
+    assert from_dict(bits, base).parameters[0].name == "task.bits"
+    with pytest.raises(ConfigError, match=r"task\.bits: unknown key of the task pellets; parity has it"):
+        from_dict(bits, Config())
+    conditional = {"task.bits": {**bits["task.bits"], "when": {"task.name": ["parity"]}}}
+    assert from_dict(conditional, base) == from_dict(bits, base)
