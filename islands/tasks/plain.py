@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -115,19 +116,22 @@ class PlainTask:
         """Compile and load the kernel: one step of the first genome."""
         self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.shape._replace(steps=1))
 
-    def play(
-        self, genomes: Genomes, items: Array, keys: Array, shape: Shape | None = None, starts: Array | None = None
-    ) -> Played:
-        """Play the episodes; on the CPU a genome's numbers do not depend on the others', bit for bit.
-
-        `starts`: float64 [E, S], the first numbers of the state that each episode begins with, where that is not drawn.
-        """
+    def play(self, genomes: Genomes, items: Array, keys: Array, shape: Shape | None = None) -> Played:
+        """Play the episodes; on the CPU a genome's numbers do not depend on the others', bit for bit."""
         shape = shape or self.shape
-        starts = np.zeros((len(items), 0)) if starts is None else starts
-        if self.device != "cpu":
+        if self.device == "cpu":
+            played = self.play_compiled(genomes, items, keys, shape)
+        else:
             from islands.tasks.plain_torch import play
 
-            return play(self.rules, genomes, self.layout, self.numbers, shape, items, keys, starts, self.device)
+            played = play(self.rules, genomes, self.layout, self.numbers, shape, items, keys, self.device)
+        return played if self.shown else replace(played, solved=None)
+
+    def play_compiled(
+        self, genomes: Genomes, items: Array, keys: Array, shape: Shape, starts: Array | None = None
+    ) -> Played:
+        """As `play`, on the CPU. `starts`: float64 [E, S], the first numbers of each state where it is not drawn."""
+        starts = np.zeros((len(items), 0)) if starts is None else starts
         order = np.argsort(np.diff(genomes.conn_start)[items], kind="stable")
         count, slots = len(items), input_slots(self.layout, 0, shape.outputs)
         neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
@@ -141,21 +145,20 @@ class PlainTask:
         )  # fmt: skip
         back = np.empty(count, np.int64)
         back[order] = np.arange(count)
-        shown = solved[back] > 0 if self.shown else None
-        return Played(fitness[back], reason[back], steps[back], behaviour[back], shown)
+        return Played(fitness[back], reason[back], steps[back], behaviour[back], solved[back] > 0)
 
     def examine(self, genomes: Genomes, row: int, key: np.uint64) -> Verdict:
-        """Put genome `row` to the task's examination, with the randomness of stream `key`."""
+        """Put genome `row` to the task's examination, on the CPU, with the randomness of stream `key`."""
         test, one = self.examination, take(genomes, [row])
         assert test is not None
         if test.episodes:
             keys = np.array([substream(key, e) for e in range(test.episodes)], np.uint64)
-            mean = float(self.play(one, np.zeros(test.episodes, np.int64), keys).fitness.mean(dtype=np.float64))
-            return Verdict(mean >= test.goal, None)
-        shape = self.shape._replace(steps=test.endurance)
-        if self.play(one, np.zeros(1, np.int64), np.zeros(1, np.uint64), shape).reason[0]:
+            played = self.play_compiled(one, np.zeros(test.episodes, np.int64), keys, self.shape)
+            return Verdict(float(played.fitness.mean(dtype=np.float64)) >= test.goal, None)
+        first, keys = np.zeros(1, np.int64), np.zeros(1, np.uint64)
+        if self.play_compiled(one, first, keys, self.shape._replace(steps=test.endurance)).reason[0]:
             return Verdict(False, None)
         starts, shape = np.array(test.starts), self.shape._replace(steps=test.steps)
-        nothing = np.zeros(len(starts), np.int64)
-        passed = int((self.play(one, nothing, nothing.astype(np.uint64), shape, starts).reason == 0).sum())
+        played = self.play_compiled(one, first.repeat(len(starts)), keys.repeat(len(starts)), shape, starts)
+        passed = int((played.reason == 0).sum())
         return Verdict(passed >= test.passes, passed)

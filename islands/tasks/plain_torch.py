@@ -59,14 +59,13 @@ def in_tensors(rules: Rules) -> dict[str, Callable[..., Any]]:
 class Batch:
     """Episodes under way: a column of the state a number, all tensors with E rows."""
 
-    def __init__(self, rules: Rules, numbers: Any, shape: Shape, keys: Array, starts: Array, like: Tensor) -> None:
+    def __init__(self, rules: Rules, numbers: Any, shape: Shape, keys: Array, like: Tensor) -> None:
         self.rules, self.numbers, self.shape, self.reasons = in_tensors(rules), numbers, shape, len(rules.reasons)
         drawn = np.array([[uniform(np.uint64(key), i) for i in range(shape.draws)] for key in keys], np.float64)
         draws = torch.as_tensor(drawn.reshape(len(keys), shape.draws)).to(like)
         self.none = torch.zeros(len(keys), dtype=like.dtype, device=like.device)
         self.state: list[Tensor] = [self.none] * shape.state
         self.rules["reset"](self.state, draws.unbind(dim=1), numbers)
-        self.state[: starts.shape[1]] = torch.as_tensor(starts).to(like).unbind(dim=1)
         self.state = [self.none + column for column in self.state]  # a rule may have written a plain number
         self.last = torch.zeros((len(keys), shape.window), dtype=like.dtype, device=like.device)
         self.total, self.count, self.reason = self.none, 0, self.none
@@ -104,12 +103,12 @@ class Batch:
 
 def play(
     rules: Rules, genomes: Genomes, layout: Layout, numbers: Any, shape: Shape, items: Array, keys: Array,
-    starts: Array, device: str = "cpu",
+    device: str = "cpu",
 ) -> Played:  # fmt: skip
     """As `plain.PlainTask.play`."""
     like = torch.zeros(0, dtype=torch.float64, device=device_of(device))
     with torch.inference_mode():
-        batch = Batch(rules, numbers, shape, keys, starts, like)
+        batch = Batch(rules, numbers, shape, keys, like)
         table = _play(batch, genomes, layout, torch.as_tensor(np.asarray(items, np.int64)).to(like.device), like)
     found = table.cpu().numpy()
     return Played(

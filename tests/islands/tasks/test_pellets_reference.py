@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,16 @@ def compare(kernel: Lanes16, body: reference.Body, state: reference.State) -> No
     }  # fmt: skip
     for row, values in numbers.items():
         np.testing.assert_allclose(kernel.row(row), values.numpy(), rtol=1e-4, atol=1e-5, err_msg=f"row {row}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_they_agree_on_sigmoid_networks_too(mode: str) -> None:
+    config = configured(mode)
+    task, genomes = first_draw(replace(config, network=replace(config.network, activation="sigmoid")), 32)
+    kernel, other = both(task, genomes, steps=45)
+    tanh = both(*first_draw(config, 32), steps=45)[0]
+    assert np.quantile(np.abs(kernel.fitness - other.fitness), 0.9) < 1e-3
+    assert np.quantile(np.abs(kernel.fitness - tanh.fitness), 0.5) > 1e-3
 
 
 @pytest.mark.parametrize(("mode", "encoding", "felt", "bias"), CASES)
