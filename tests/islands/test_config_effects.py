@@ -21,6 +21,8 @@ from filelock import FileLock
 from islands import loading
 from islands.config import Config
 from islands.errors import ConfigError
+from islands.genome.initial import draw_genomes
+from islands.loop import breeding_of
 from islands.rng import Purpose, stream
 from islands.rollout import evaluate
 from islands.rundir import RunDir
@@ -143,8 +145,10 @@ def evaluator(config: Config, folder: Path) -> object:
 
 
 def playable(config: Config, folder: Path) -> object:
-    """What is played."""
-    return type(make(config)).__name__, make(config).reasons, make(config).layout
+    """What is played: what the first genomes score."""
+    task = make(config)
+    genomes = draw_genomes(5, np.uint64(1), task.layout, breeding_of(config, task).first)
+    return task.play(genomes, np.arange(5), np.zeros(5, np.uint64)).fitness.tolist()
 
 
 def solved_or_not(config: Config, folder: Path) -> object:
