@@ -95,7 +95,7 @@ def test_they_agree_on_sigmoid_networks_too(mode: str) -> None:
     kernel, other = both(task, genomes, steps=45)
     tanh = both(*first_draw(config, 32), steps=45)[0]
     assert np.quantile(np.abs(kernel.fitness - other.fitness), 0.9) < 1e-3
-    assert np.quantile(np.abs(kernel.fitness - tanh.fitness), 0.5) > 1e-3
+    assert np.quantile(np.abs(kernel.fitness - tanh.fitness), 0.9) > 0.1
 
 
 @pytest.mark.parametrize(("mode", "encoding", "felt", "bias"), CASES)
