@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from islands import loading
@@ -72,3 +74,9 @@ def test_a_papers_preset_loads_and_gives_its_reasons(path) -> None:  # type: ign
     for line in lines[1:]:
         key, _, value = line.partition(":")
         assert not value.strip() or key == "description" or line.startswith("#") or "  # " in line, line
+
+
+def test_every_row_of_the_papers_has_its_preset() -> None:
+    source = (presets.folder().parent / "scripts" / "papers.py").read_text(encoding="utf-8")
+    rows = re.findall(r'^    "(\w+)": Row\(', source, re.MULTILINE)
+    assert sorted(rows) == sorted(path.stem for path in (presets.folder() / "papers").glob("*.yaml"))
