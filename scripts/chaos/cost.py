@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def calls(report: Report, run: RunDir, folder: Path, pids: list[int]) -> dict[st
     place = run.islands()[middle]
     for pid in {*pids} - {pids[middle]}:  # one that is traced switches at each call: among equals it would starve
         os.setpriority(os.PRIO_PROCESS, pid, 19)
+        with suppress(OSError):  # where the kernel groups processes by session, that alone would change nothing
+            Path(f"/proc/{pid}/autogroup").write_text("19")
     aim = runs.generation(place) + (6 if report.quick else 15)
     seen = tracing.of_island(pids[middle], folder, lambda: runs.generation(place) >= aim, within=240)
     return {
