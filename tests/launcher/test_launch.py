@@ -74,7 +74,9 @@ def test_run_prints_what_scripts_rely_on_and_repeats_itself(start: Callable[...,
     both, apart, alone, other = summaries
     assert set(both) == {"run", "config", "seeds"}
     first = both["seeds"][0]
-    assert set(first) == {"seed", "generations", "best_fitness", "champion", "history", "digest", "seconds"}
+    solving = {"solved", "evaluations_to_solve", "generalisation", "hidden_nodes"}
+    assert set(first) == {"seed", "generations", "best_fitness", "champion", "history", "digest", "seconds", *solving}
+    assert {first[key] for key in solving} == {None}  # pellets have no end
     assert {"mean", "ci95", "episodes"} <= set(first["champion"])
     assert [set(line) for line in first["history"]] == [{"generation", "best", "mean", "median", "species"}] * 4
     assert [seed["seed"] for seed in both["seeds"]] == [42, 123]

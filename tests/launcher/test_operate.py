@@ -186,7 +186,7 @@ def test_an_adopted_island_that_dies_is_restarted_like_any_other(
 def test_a_closed_terminal_ends_a_detached_launcher_alone(
     launch: Callable[..., Launch], run: RunDir, kill_what_is_left: None
 ) -> None:
-    launched = launch(1, 400, "mine", detach=True)
+    launched = launch(1, 4000, "mine", detach=True)
     beats = all_at(run, 3, 1)
     launched.process.send_signal(signal.SIGHUP)
     assert launched.end()[0] == 129

@@ -22,12 +22,12 @@ from islands.tasks.pellets import Pellets
 from tests.islands.tasks.creatures import BIASES, FELT, MODES, Lanes16
 
 CONNECTIVITY = ("full", "sparse_inputs", "sparse_outputs", "none")
-QUIET = {field.name: 0.0 for field in fields(MutationConfig)}
+QUIET = {field.name: 0.0 for field in fields(MutationConfig)} | {"weights": 1.0}
 """Rates that leave an offspring as it is."""
 WILD = {**QUIET, "weight_rate": 0.8, "weight_scale": 0.5, "replace_rate": 0.1, "body_rate": 0.3, "body_scale": 0.3,
         **dict.fromkeys(("add_node", "add_connection", "enable", "disable", "add_body_node", "remove_body_node",
                          "add_muscle", "remove_muscle"), 0.5)}  # fmt: skip
-"""Rates at which everything happens often."""
+"""Rates at which everything happens often, but for the closing of cycles."""
 Sense = Callable[[int], float]
 """What an input says, by its marking."""
 

@@ -31,7 +31,7 @@ def stock(mode: str) -> tuple[Pellets, Genomes]:
 
 
 def bits(played: Played, row: int) -> bytes:
-    return b"".join(np.ascontiguousarray(part[row]).tobytes() for part in vars(played).values())
+    return b"".join(np.ascontiguousarray(part[row]).tobytes() for part in vars(played).values() if part is not None)
 
 
 def play(task: Pellets, genomes: Genomes, items: list[int], keys: list[int]) -> Played:
