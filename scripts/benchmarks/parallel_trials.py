@@ -41,6 +41,8 @@ ARMS = {
     "Ray tasks, thread limits on": ("ray", None, True),
 }
 BACKENDS = ("sequential", "processes", "pool", "ray")
+SPACE = "mutation.weight_rate: {type: float, low: 0.7, high: 0.9}\n"
+"""Unlike trials of about the same length: of few unequal ones the longest is waited for, whoever starts them."""
 ROWS = Path(__file__).with_name("parallel_arms.py")
 Interval = tuple[float, float, int]
 
@@ -117,6 +119,8 @@ def measure_backend(name: str, jobs: int, trials: int, generations: int) -> dict
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-P", "-m", "launcher", "search", "s", "--backend", name, "-n", str(trials)]
         command += ["-g", str(generations), "-s", "1", "-p", "300", "--islands", "1", "--stagnation-limit", "0"]
+        (Path(folder) / "space.yaml").write_text(SPACE)
+        command += ["-m", "pure", "--space", "space.yaml"]
         command += ["--sampler", "random"] if name != "pool" else []
         command += ["-w", str(jobs)] if name != "sequential" else []
         process = subprocess.Popen(
@@ -215,31 +219,38 @@ def sections(arguments: argparse.Namespace) -> dict[str, str]:
     """Measure everything: the text of each section of the page."""
     jobs, trials, rounds = arguments.jobs, arguments.trials, arguments.rounds
     parts = {}
-    for work in WORKS:
+    for work in (work for work in WORKS if work in arguments.only):
         arms = {
             name: (lambda name=name, work=work: measure_arm(name, work, jobs, trials)) for name in ARMS
         }  # fmt: skip
         parts[work] = f"{WORKS[work]}; {trials} trials, K = {jobs}\n\n" + table(
             rounds_of(arms, rounds), "optuna n_jobs=1"
         )
-    backends = {
-        name: (lambda name=name: measure_backend(name, jobs, trials, arguments.generations)) for name in BACKENDS
-    }  # fmt: skip
-    found = rounds_of(backends, rounds)
-    same = all(row["values"] == found["sequential"][0]["values"] for rows in found.values() for row in rows)
-    parts["backends"] = (
-        f"`evolab search --backend …`: {trials} trials of one population of 300, {arguments.generations} generations, "
-        f"K = {jobs}; starting the processes is included.\n\n{table(found, 'sequential')}\n\n"
-        f"The values of the trials are {'identical in all rows and rounds' if same else 'NOT identical'}."
-    )
-    parts["threads"] = told_threads(thread_counts(64), set_too_late())
+    if "backends" in arguments.only:
+        parts["backends"] = told_backends(jobs, trials, rounds, arguments.generations)
+    if "threads" in arguments.only:
+        parts["threads"] = told_threads(thread_counts(64), set_too_late())
     versions = [f"{name} {__import__(name).__version__}" for name in ("torch", "optuna", "ray", "numba")]
     parts["machine"] = (
         f"Measured {time.strftime('%Y-%m-%d')} on {os.cpu_count()} cores ({processor()}), Python "
-        f"{sys.version.split()[0]}, {', '.join(versions)}; medians of {rounds} interleaved rounds, by "
+        f"{sys.version.split()[0]}, {', '.join(versions)}; medians over interleaved rounds, by "
         f"`scripts/benchmarks/parallel_trials.py --write`."
     )
     return parts
+
+
+def told_backends(jobs: int, trials: int, rounds: int, generations: int) -> str:
+    """The table of this project's backends, and whether they gave the same values."""
+    backends = {
+        name: (lambda name=name: measure_backend(name, jobs, trials, generations)) for name in BACKENDS
+    }  # fmt: skip
+    found = rounds_of(backends, rounds)
+    same = all(row["values"] == found["sequential"][0]["values"] for rows in found.values() for row in rows)
+    return (
+        f"`evolab search --backend …`: {trials} trials of about the same length (one population of 300, {generations} "
+        f"generations), K = {jobs}; starting the trials' processes is included.\n\n{table(found, 'sequential')}\n\n"
+        f"The values of the trials are {'identical in all rows and rounds' if same else 'NOT identical'}."
+    )
 
 
 def told_threads(counts: dict[int, int], late: tuple[int, int]) -> str:
@@ -267,7 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="K: trials at a time")
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--generations", type=int, default=400, help="of a trial of this project's backends")
+    parser.add_argument("--generations", type=int, default=500, help="of a trial of this project's backends")
+    everything = [*WORKS, "backends", "threads"]
+    parser.add_argument("--only", nargs="+", choices=everything, default=everything, help="which tables")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     chosen = parser.parse_args(arguments)
     parts = sections(chosen)
