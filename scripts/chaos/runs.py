@@ -17,7 +17,7 @@ from islands import files, loading
 from islands.config import Config
 from islands.rundir import IslandDir, RunDir
 from launcher import run as runs
-from launcher import utilisation, workers
+from launcher import starting, utilisation, workers
 from launcher.workers import Child, Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def start(run: RunDir, index: int) -> Child:
     """An island's process, as a launcher starts it. It stops when this process ends."""
     island = run.islands()[index]
     job = Job(island.name, ("--island", str(index)), island.log, (island,))
-    return workers.start(run.path.absolute(), job, workers.PROGRAM, detach=False)
+    return starting.Plain(run.path.absolute(), workers.PROGRAM, detach=False).start(job)
 
 
 @contextmanager
