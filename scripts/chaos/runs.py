@@ -18,7 +18,7 @@ from islands.config import Config
 from islands.rundir import IslandDir, RunDir
 from launcher import run as runs
 from launcher import starting, utilisation, workers
-from launcher.workers import Child, Job
+from launcher.workers import Job, Process
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("population=30", "task.duration=2.0", "speciation.target=3")
@@ -37,7 +37,7 @@ def make(path: Path, wanted: Config, count: int, pool: Path | None, command: str
     return runs.make(path, wanted, runs.Plan(command, "chaos", names, migration_dir=pool))
 
 
-def start(run: RunDir, index: int) -> Child:
+def start(run: RunDir, index: int) -> Process:
     """An island's process, as a launcher starts it. It stops when this process ends."""
     island = run.islands()[index]
     job = Job(island.name, ("--island", str(index)), island.log, (island,))
@@ -45,7 +45,7 @@ def start(run: RunDir, index: int) -> Child:
 
 
 @contextmanager
-def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Child]]:
+def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Process]]:
     """Some islands' processes; killed in the end, whatever happens."""
     children = [start(run, index) for index in indices]
     try:
