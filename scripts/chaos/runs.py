@@ -54,7 +54,7 @@ def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Process]]:
         end(children, signal.SIGKILL)
 
 
-def end(children: Sequence[Child], number: int, within: float = 60.0) -> list[int]:
+def end(children: Sequence[Process], number: int, within: float = 60.0) -> list[int]:
     """Send all of them a signal and wait; exit codes (-N: by signal N)."""
     codes: dict[int, int] = {}
     for child in children:
@@ -109,7 +109,7 @@ def is_running(island: IslandDir, pid: int) -> bool:
     return bool(found.get("pid") == pid and found.get("state") == "running")
 
 
-def wait_until_running(run: RunDir, children: Sequence[Child], within: float = 600.0) -> None:
+def wait_until_running(run: RunDir, children: Sequence[Process], within: float = 600.0) -> None:
     """All of a run's islands evolve (the very first start compiles kernels)."""
     pairs = list(zip(run.islands()[: len(children)], children, strict=True))
     wait_for(lambda: all(is_running(place, child.pid) for place, child in pairs), within, "that all islands run")
