@@ -14,7 +14,7 @@ from typing import Any
 
 from islands import files, loading
 from islands.errors import ConfigError, EvolabError
-from islands.rundir import IslandDir, RunDir
+from islands.rundir import RunDir
 from launcher.events import HEADER
 from launcher.run import RUNS
 from launcher.terminal import counted
@@ -97,18 +97,25 @@ def _readable(path: Path) -> bool:
 
 
 def _verify_run(run: RunDir, prefix: str, report: Report) -> None:
-    islands: list[IslandDir] = []
+    islands: list[IslandFiles] = []
     with report.damage(f"{prefix}run.json", "without it nothing says which islands there are"):
-        plan, islands = run.read_plan(), run.islands()
+        islands = _islands_of(run)
         report.say(f"{prefix}run.json", WHOLE, f"{len(islands)} islands")
     _verify_configuration(run, prefix, report)
     _verify_lines(report, f"{prefix}events.jsonl", run.events, lambda line: "event" in (files.record_in(line) or {}))
     _verify_lines(report, f"{prefix}joblog.tsv", run.joblog, lambda line: line.count(b"\t") == len(HEADER) - 1)
-    for entry, place in zip(plan["islands"] if islands else [], islands, strict=True):
-        owner = {"run": plan["run_id"], "island": place.name, "seed": int(entry["seed"])}
-        migrates = plan["migration_dir"] is not None
-        for what, state, text in IslandFiles(place, owner, migrates).findings():
-            report.say(f"{prefix}{place.name} {what}", state, text)
+    for island in islands:
+        for what, state, text in island.findings():
+            report.say(f"{prefix}{island.place.name} {what}", state, text)
+
+
+def _islands_of(run: RunDir) -> list[IslandFiles]:
+    plan = run.read_plan()
+    run_id, migrates = str(plan["run_id"]), plan["migration_dir"] is not None
+    return [
+        IslandFiles(place, {"run": run_id, "island": place.name, "seed": int(entry["seed"])}, migrates)
+        for entry, place in zip(plan["islands"], run.islands(), strict=True)
+    ]
 
 
 def _verify_configuration(run: RunDir, prefix: str, report: Report) -> None:

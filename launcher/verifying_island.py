@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +32,17 @@ class IslandFiles:
 
     def findings(self) -> Iterator[Finding]:
         """Everything, in the order in which it depends on each other."""
-        yield self._metrics_found()
-        yield from self._checkpoints_found()
-        if self.migrates:
-            yield self._log_found()
-        if self.place.result.exists():
-            yield self._result_found()
+        looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+            ("metrics", lambda: [self._metrics_found()]),
+            ("checkpoints", self._checkpoints_found),
+        ]
+        looks += [("migrations", lambda: [self._log_found()])] if self.migrates else []
+        looks += [("result", lambda: [self._result_found()])] if self.place.result.exists() else []
+        for what, look in looks:
+            try:
+                yield from list(look())
+            except (EvolabError, OSError, ValueError, KeyError, TypeError) as error:
+                yield what, DAMAGED, f"not what this version writes ({error!r})"
 
     @cached_property
     def _metrics(self) -> list[tuple[int, dict[str, Any] | None]]:
@@ -55,11 +60,7 @@ class IslandFiles:
         bad = [number for number, line in lines if line is None]
         if bad:
             text = f"{len(bad)} of {len(lines)} lines unreadable, the first is line {bad[0]}; "
-            return (
-                "metrics",
-                DAMAGED,
-                text + "the island itself can go on, and a replay tells the digests",
-            )
+            return "metrics", DAMAGED, text + "the island itself can go on, and a replay tells the digests"
         told = [line for _, line in lines if line is not None]
         if self.place.metrics in self._torn:
             text = f"{len(told)} generations whole, the last line is torn: it is written again when the island goes on"
