@@ -16,7 +16,7 @@ help:
 	@echo "make test   set up, then format, lint, types and tests: what CI runs (make check is the same)"
 	@echo "make soak   the tests that take minutes to hours"
 	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
-	@echo "make chaos  faults on purpose, with real processes, and a report (about 40 minutes; ARGS=--quick: fewer)"
+	@echo "make chaos  faults on purpose, with real processes, and a report (up to an hour; ARGS=--quick: fewer)"
 	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
 

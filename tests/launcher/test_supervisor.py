@@ -42,6 +42,7 @@ def test_a_killed_island_is_back_from_its_checkpoint_and_the_others_do_not_pause
 ) -> None:
     launched = launch(2, 150, "mine")
     victim, other = (RunDir(tmp_path / "mine").island(f"island-{k:03}") for k in (0, 1))
+    wait_for(at_generation(other, 1))
     before = wait_for(at_generation(victim, 5))
     os.kill(before["pid"], signal.SIGKILL)
     killed, pace = time.monotonic(), beat(other)["generation"]
