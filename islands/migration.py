@@ -328,19 +328,23 @@ class Migrator:
             reader = self.reader
             taken = {source: [reader.epochs.get(source), n] for source, n in reader.cursors.items()} if reader else {}
             line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}
-            before = (tail_jsonl(put_aside(self.log), 1) or [{}])[0]
-            line["number"] = before.get("number", 0) + 1  # each time, what had been put aside before is lost
+            line["number"] = _last_put_aside(self.log).get("number", 0) + 1  # what had been put aside before is lost
             JsonLines(self.log, durable=True).append(line)
             move(self.log, put_aside(self.log))
 
 
 def first_repeatable(log: Path) -> int:
     """The generation whose migration is the oldest that the log still tells; 0: it tells all there ever were."""
-    last = (tail_jsonl(put_aside(log), 1) or [{}])[0]
+    last = _last_put_aside(log)
     if last.get("number", 0) < 2:
         return 0
     told = (line["generation"] for segment in (put_aside(log), log) for line in _completed(segment))
     return int(next(told, last["generation"] + 1))
+
+
+def _last_put_aside(log: Path) -> dict[str, Any]:
+    """The line with which the older part of a log ends; {} where there is none."""
+    return (tail_jsonl(put_aside(log), 1) or [{}])[0]
 
 
 def _completed(segment: Path) -> Iterator[dict[str, Any]]:

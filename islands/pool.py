@@ -73,6 +73,25 @@ class Arrival:
     reason: str
 
 
+class _Doors:
+    """Opens outboxes. A lock that could not be had is hardly waited for until it is free again."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._held: set[str] = set()
+
+    @contextmanager
+    def opened(self, name: str, timeout: float) -> Iterator[OpenOutbox]:
+        """As `Pool.opened`."""
+        try:
+            with self._pool.opened(name, min(timeout, _GLANCE) if name in self._held else timeout) as outbox:
+                self._held.discard(name)
+                yield outbox
+        except LockTimeout:
+            self._held.add(name)
+            raise
+
+
 class Outbox:
     """The one writer of an island's outbox. `epoch` is this process's incarnation number, higher after each restart."""
 
@@ -82,7 +101,7 @@ class Outbox:
         self.pool, self.name, self.epoch = pool, check_name(name), epoch
         self.keep, self.lock_timeout, self.max_bytes = keep, lock_timeout, max_bytes
         self._last: int | None = None
-        self._held = False  # whether the lock could not be had last time
+        self._doors = _Doors(pool)
         self.path = files.make_folder(pool.outboxes / name)
         with suppress(LockTimeout), self._opened() as outbox:
             self._last = self._recover(outbox)
@@ -123,14 +142,8 @@ class Outbox:
 
     @contextmanager
     def _opened(self) -> Iterator[OpenOutbox]:
-        timeout = min(self.lock_timeout, _GLANCE) if self._held else self.lock_timeout
-        try:
-            with files.told_in_one_line(self.path, "open"), self.pool.opened(self.name, timeout) as outbox:
-                self._held = False
-                yield outbox
-        except LockTimeout:
-            self._held = True
-            raise
+        with files.told_in_one_line(self.path, "open"), self._doors.opened(self.name, self.lock_timeout) as outbox:
+            yield outbox
 
     def _header(self, generation: int, migrants: Sequence[Migrant]) -> Header:
         fitness = tuple(float(migrant.fitness) for migrant in migrants)
@@ -216,7 +229,10 @@ class Reader:
     skipped: list[tuple[str, str]] = field(default_factory=list, init=False)
     _deadline: float = field(default=0.0, init=False)
     _refused: set[tuple[str, str]] = field(default_factory=set, init=False)
-    _held: set[str] = field(default_factory=set, init=False)
+    _doors: _Doors = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._doors = _Doors(self.pool)
 
     def take(self, count: int, sources: Sequence[str], pick: Callable[[int], int], generation: int) -> list[Arrival]:
         """At most `count` good arrivals, and one for each file refused on the way; never raises for what it finds.
@@ -244,15 +260,12 @@ class Reader:
 
     def _visit(self, source: str, budget: int, share: int, pick: Callable[[int], int]) -> list[Arrival]:
         arrivals: list[Arrival] = []
-        timeout = max(0.0, self._deadline - time.monotonic())
         try:
-            with self.pool.opened(source, min(timeout, _GLANCE) if source in self._held else timeout) as outbox:
-                self._held.discard(source)
+            with self._doors.opened(source, max(0.0, self._deadline - time.monotonic())) as outbox:
                 found = self._newest_good(outbox, budget, arrivals)
         except FileNotFoundError:
             return []  # an island that has not come yet
         except Skipped as error:
-            self._held.add(source)
             self.skipped.append((source, str(error)))
             return arrivals
         except (OSError, ConfigError) as error:

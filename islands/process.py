@@ -26,9 +26,10 @@ def started(pid: int) -> int | None:
         return None
 
 
-def identity() -> dict[str, Any]:
-    """What tells this process from every other one, also after its number was given away again."""
-    return {"pid": os.getpid(), "started": started(os.getpid()), "boot_id": boot_id()}
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """What tells a process (None: this one) from every other one, also after its number was given away again."""
+    pid = os.getpid() if pid is None else pid
+    return {"pid": pid, "started": started(pid), "boot_id": boot_id()}
 
 
 def is_alive(identity: dict[str, Any]) -> bool:

@@ -288,10 +288,10 @@ def main() -> NoReturn:
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)
         sys.exit(75 if isinstance(error, DiskError) else getattr(error, "launcher_code", 2))
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
         if not files.is_of_the_disk(error):
             raise
         print(f"evolab: {error.filename or 'the disk'}: {error.strerror}; mend the disk and try again", file=sys.stderr)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from islands import process
 from islands.errors import TryAgain
 from islands.rundir import RunDir
 from launcher.cores import pinned
-from launcher.workers import PROGRAM, Child, Ended, Job, Process, environment
+from launcher.workers import PROGRAM, Adopted, Child, Ended, Job, Process, environment
 
 PATIENCE = 10.0
 """Seconds that a fork may take."""
@@ -34,7 +33,7 @@ class Plain:
         """Always."""
         return True
 
-    def start(self, job: Job) -> Process:
+    def start(self, job: Job) -> Child:
         """Start a job's process: in a session of its own, on its cores, its output in its log."""
         command = self.command(job)
         job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -148,32 +147,24 @@ class Nursery:
             self._born.append(said["pid"])
 
 
-class Forked:
-    """A process that a nursery has brought up for this launcher."""
+class Forked(Adopted):
+    """A process that a nursery has brought up for this launcher, and whose ending the nursery sees."""
 
     def __init__(self, nursery: Nursery, pid: int, command: tuple[str, ...], detached: bool) -> None:
-        self.pid, self.command = pid, command
+        super().__init__(process.identity(pid))
+        self.command = command
         self._nursery, self._detached = nursery, detached
-        self._handle: int | None = None
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            self._handle = os.pidfd_open(pid)
-        self._identity = {"pid": pid, "started": process.started(pid), "boot_id": process.boot_id()}
 
     def poll(self) -> Ended | None:
         """What the nursery says; should that have died, an island that has ended with it may be tried again."""
         ended = self._nursery.ended(self.pid)
-        if ended is None and self._nursery.gone and not process.is_alive(self._identity):
-            ended = Ended(None if self._detached else TryAgain.exit_code, 0.0)
-        if ended is not None and self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if ended is not None:
+            self.release()
+        elif self._nursery.gone:
+            ended = super().poll()
+            if ended is not None and not self._detached:
+                return Ended(TryAgain.exit_code, ended.cpu_seconds)
         return ended
-
-    def send(self, number: int) -> None:
-        """A signal to this process and no later one of its number."""
-        if self._handle is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, number)
 
 
 Starter = Plain | Nursery

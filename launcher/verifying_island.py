@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ class IslandFiles:
     place: IslandDir
     owner: dict[str, Any]
     migrates: bool
-    _torn: list[Path] = field(default_factory=list)
 
     def findings(self) -> Iterator[Finding]:
         """Everything, in the order in which it depends on each other."""
@@ -47,13 +46,7 @@ class IslandFiles:
     @cached_property
     def _metrics(self) -> list[tuple[int, dict[str, Any] | None]]:
         """The metrics, by line number; None for a line that is none."""
-        return self._lines(self.place.metrics)
-
-    def _lines(self, path: Path) -> list[tuple[int, dict[str, Any] | None]]:
-        found = [(number, _whole(files.record_in(line))) for number, line in files.each_line(path)]
-        if files.is_torn(path):
-            self._torn.append(path)
-        return found
+        return list(_lines(self.place.metrics))
 
     def _metrics_found(self) -> Finding:
         lines = self._metrics
@@ -62,7 +55,7 @@ class IslandFiles:
             text = f"{len(bad)} of {len(lines)} lines unreadable, the first is line {bad[0]}; "
             return "metrics", DAMAGED, text + "the island itself can go on, and a replay tells the digests"
         told = [line for _, line in lines if line is not None]
-        if self.place.metrics in self._torn:
+        if files.is_torn(self.place.metrics):
             text = f"{len(told)} generations whole, the last line is torn: it is written again when the island goes on"
             return "metrics", RECOVERABLE, text
         if broken := self._broken_link(told):
@@ -108,7 +101,7 @@ class IslandFiles:
             return None  # pruned by the island while we looked
         except (EvolabError, ValueError) as error:
             return str(error)
-        line = dict(self._told.get(state.generation, {}))
+        line = self._told.get(state.generation)
         if state.generation != int(path.stem):
             return f"it holds generation {state.generation}"
         if state.population.digest() != state.record["digest"]:
@@ -128,7 +121,7 @@ class IslandFiles:
         count = 0
         log = self.place.migrations
         for path in (put_aside(log), log):
-            for number, line in self._lines(path):
+            for number, line in _lines(path):
                 count += 1
                 if wrong := _wrong_line(line, taken):
                     text = f"{path.name}, line {number}: {wrong}; a replay beyond it cannot be had"
@@ -140,7 +133,7 @@ class IslandFiles:
                     admitted.setdefault(line["generation"], []).append(line["digest"])
         if differs := self._not_as_told(admitted, complete):
             return "migrations", DAMAGED, differs
-        if log in self._torn:
+        if files.is_torn(log):
             return (
                 "migrations",
                 RECOVERABLE,
@@ -173,8 +166,11 @@ class IslandFiles:
         return "result", WHOLE, f"champion {result['champion']['mean']:.4g}, as it was judged"
 
 
-def _whole(line: dict[str, Any] | None) -> dict[str, Any] | None:
-    return line if line and isinstance(line.get("generation"), int) else None
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """The records in a file by line number; None for a line that is none of a generation."""
+    for number, text in files.each_line(path):
+        line = files.record_in(text)
+        yield number, line if line and isinstance(line.get("generation"), int) else None
 
 
 def _wrong_line(line: dict[str, Any] | None, taken: set[tuple[Any, ...]]) -> str | None:

@@ -87,10 +87,14 @@ class Adopted:
         if process.is_alive(self._identity):
             self._spent = process_seconds(self.pid) or self._spent
             return None
+        self.release()
+        return Ended(None, self._spent)
+
+    def release(self) -> None:
+        """Let go of the process, which has ended."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
-        return Ended(None, self._spent)
 
     def send(self, number: int) -> None:
         """A signal to this process and no later one of its number."""

@@ -12,21 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from islands.config import TaskConfig, number
-from islands.tasks.cartpole import FARTHEST, Numbers, move
+from islands.tasks.cartpole import FARTHEST, CartPole, Numbers, move
 from islands.tasks.rules import Examination, Rules, Shape, cos, first_of, sin, total_reward, where
 
 DOWN = 3.141592653589793
 
 
 @dataclass(frozen=True)
-class CartPoleSwingUp(TaskConfig):
-    """`force` of the strongest push in N, `half_length` of the pole in m, `steps` of an episode."""
+class CartPoleSwingUp(CartPole):
+    """As of `cartpole`; `force` is that of the strongest push."""
 
     name: str = "cartpole_swing_up"
-    steps: int = number(500, 1, 1_000_000)
-    force: float = number(10.0, 0.1, 1000.0)
-    half_length: float = number(0.5, 0.01, 100.0)
 
 
 def reset(state: Any, draws: Any, task: Any) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from islands.config import TaskConfig, number
-from islands.tasks.rules import Rules, where
-from islands.tasks.truth_tables import Numbers, act, bit, observe, reset, score, shape_of, step
+from islands.tasks.rules import where
+from islands.tasks.truth_tables import Numbers, bit, rules_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,4 @@ def target(row: Any, task: Any) -> Any:
     return answer
 
 
-RULES = Rules(
-    parameters=Multiplexer,
-    reasons=("finished",),
-    shape=lambda parameters: shape_of(parameters.inputs),
-    numbers=lambda parameters: Numbers(parameters.inputs, parameters.address),
-    reset=reset,
-    observe=observe,
-    act=act,
-    step=step,
-    score=score,
-    shown=lambda parameters: True,
-)
+RULES = rules_of(Multiplexer, lambda parameters: Numbers(parameters.inputs, parameters.address))

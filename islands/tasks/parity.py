@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from islands.config import TaskConfig, number
-from islands.tasks.rules import Rules
-from islands.tasks.truth_tables import Numbers, act, bit, observe, reset, score, shape_of, step
+from islands.tasks.truth_tables import Numbers, bit, rules_of
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,4 @@ def target(row: Any, task: Any) -> Any:
     return odd
 
 
-RULES = Rules(
-    parameters=Parity,
-    reasons=("finished",),
-    shape=lambda parameters: shape_of(parameters.bits),
-    numbers=lambda parameters: Numbers(parameters.bits, 0),
-    reset=reset,
-    observe=observe,
-    act=act,
-    step=step,
-    score=score,
-    shown=lambda parameters: True,
-)
+RULES = rules_of(Parity, lambda parameters: Numbers(parameters.bits, 0))

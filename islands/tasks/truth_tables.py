@@ -8,9 +8,11 @@ for comparing genomes); then the row, the sum of the errors, the number of wrong
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from islands.tasks.rules import Shape, floor, where
+from islands.config import TaskConfig
+from islands.tasks.rules import Rules, Shape, floor, where
 
 
 class Numbers(NamedTuple):
@@ -75,3 +77,19 @@ def score(end: Any, task: Any) -> tuple[Any, Any]:
     n = task.inputs
     left = 2.0**n - end.state[n + 2]
     return left * left, end.state[n + 3] < 0.5
+
+
+def rules_of(parameters: type[TaskConfig], numbers: Callable[[Any], Numbers]) -> Rules:
+    """The rules of the task whose file states `parameters` and its own `target`."""
+    return Rules(
+        parameters=parameters,
+        reasons=("finished",),
+        shape=lambda chosen: shape_of(numbers(chosen).inputs),
+        numbers=numbers,
+        reset=reset,
+        observe=observe,
+        act=act,
+        step=step,
+        score=score,
+        shown=lambda chosen: True,
+    )

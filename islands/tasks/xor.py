@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from islands.config import TaskConfig
-from islands.tasks.rules import Rules
-from islands.tasks.truth_tables import Numbers, act, bit, observe, reset, score, shape_of, step
+from islands.tasks.truth_tables import Numbers, bit, rules_of
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,4 @@ def target(row: Any, task: Any) -> Any:
     return abs(bit(row, 0) - bit(row, 1))
 
 
-RULES = Rules(
-    parameters=Xor,
-    reasons=("finished",),
-    shape=lambda parameters: shape_of(2),
-    numbers=lambda parameters: Numbers(2, 0),
-    reset=reset,
-    observe=observe,
-    act=act,
-    step=step,
-    score=score,
-    shown=lambda parameters: True,
-)
+RULES = rules_of(Xor, lambda parameters: Numbers(2, 0))

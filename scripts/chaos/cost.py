@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from islands.rundir import RunDir
 from scripts.chaos import runs, tracing
 from scripts.chaos.report import Report
@@ -91,20 +93,14 @@ def migrate(run: RunDir, more: int) -> None:
 def memory(pids: list[int]) -> dict[str, float]:
     """Private memory (USS) and proportional share (PSS) of an island, and of the whole tree, in MB; the last is the
     launcher."""
-    rolled = [rollup(pid) for pid in pids]
-    private = [each["Private_Clean"] + each["Private_Dirty"] for each in rolled[:-1]]
+    found = [psutil.Process(pid).memory_full_info() for pid in pids]
+    private = [each.uss / 1e6 for each in found[:-1]]
     return {
         "private MB": statistics.median(private),
         "largest private MB": max(private),
-        "PSS MB": statistics.median(each["Pss"] for each in rolled[:-1]),
-        "whole tree MB": sum(each["Pss"] for each in rolled),
+        "PSS MB": statistics.median(each.pss / 1e6 for each in found[:-1]),
+        "whole tree MB": sum(each.pss / 1e6 for each in found),
     }
-
-
-def rollup(pid: int) -> dict[str, float]:
-    """/proc/PID/smaps_rollup in MB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
 
 
 def calls(report: Report, run: RunDir, folder: Path, pids: list[int]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from islands.publication import encode
 from islands.rundir import RunDir
 from islands.tasks import make
 from launcher import run as runs_
-from launcher.workers import Process
+from launcher.workers import Child
 from scripts.chaos import runs
 from scripts.chaos.forging import Forger, drawn, header_of
 from scripts.chaos.report import Report
@@ -118,7 +118,7 @@ def side_by_side(met: RunDir, calm: RunDir) -> dict[str, Any]:
     }
 
 
-def swap(child: Process, cores: Sequence[int], who: int) -> None:
+def swap(child: Child, cores: Sequence[int], who: int) -> None:
     """Put the process on its core of this second."""
     if len(cores) == 2:
         os.sched_setaffinity(child.pid, {cores[(int(time.monotonic()) + who) % 2]})

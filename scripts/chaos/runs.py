@@ -15,10 +15,11 @@ from typing import Any
 
 from islands import files, loading
 from islands.config import Config
+from islands.migration import put_aside
 from islands.rundir import IslandDir, RunDir
 from launcher import run as runs
 from launcher import starting, utilisation, workers
-from launcher.workers import Job, Process
+from launcher.workers import Child, Job
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("population=30", "task.duration=2.0", "speciation.target=3")
@@ -37,7 +38,7 @@ def make(path: Path, wanted: Config, count: int, pool: Path | None, command: str
     return runs.make(path, wanted, runs.Plan(command, "chaos", names, migration_dir=pool))
 
 
-def start(run: RunDir, index: int) -> Process:
+def start(run: RunDir, index: int) -> Child:
     """An island's process, as a launcher starts it. It stops when this process ends."""
     island = run.islands()[index]
     job = Job(island.name, ("--island", str(index)), island.log, (island,))
@@ -45,7 +46,7 @@ def start(run: RunDir, index: int) -> Process:
 
 
 @contextmanager
-def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Process]]:
+def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Child]]:
     """Some islands' processes; killed in the end, whatever happens."""
     children = [start(run, index) for index in indices]
     try:
@@ -54,7 +55,7 @@ def alive(run: RunDir, indices: Sequence[int]) -> Iterator[list[Process]]:
         end(children, signal.SIGKILL)
 
 
-def end(children: Sequence[Process], number: int, within: float = 60.0) -> list[int]:
+def end(children: Sequence[Child], number: int, within: float = 60.0) -> list[int]:
     """Send all of them a signal and wait; exit codes (-N: by signal N)."""
     codes: dict[int, int] = {}
     for child in children:
@@ -109,7 +110,7 @@ def is_running(island: IslandDir, pid: int) -> bool:
     return bool(found.get("pid") == pid and found.get("state") == "running")
 
 
-def wait_until_running(run: RunDir, children: Sequence[Process], within: float = 600.0) -> None:
+def wait_until_running(run: RunDir, children: Sequence[Child], within: float = 600.0) -> None:
     """All of a run's islands evolve (the very first start compiles kernels)."""
     pairs = list(zip(run.islands()[: len(children)], children, strict=True))
     wait_for(lambda: all(is_running(place, child.pid) for place, child in pairs), within, "that all islands run")
@@ -136,8 +137,7 @@ def digests(island: IslandDir) -> list[str]:
 
 def log_of(island: IslandDir) -> list[dict[str, Any]]:
     """An island's whole migrations log."""
-    older = island.path / "migrations.1.jsonl"
-    return [*files.read_jsonl(older), *files.read_jsonl(island.migrations)]
+    return [*files.read_jsonl(put_aside(island.migrations)), *files.read_jsonl(island.migrations)]
 
 
 def arrivals(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

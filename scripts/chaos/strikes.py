@@ -11,7 +11,7 @@ from pathlib import Path
 
 from islands import occupied
 from islands.rundir import IslandDir, RunDir
-from launcher.workers import Ended, Process
+from launcher.workers import Child, Ended
 from scripts.chaos import runs
 from scripts.chaos.report import Report
 
@@ -27,7 +27,7 @@ class Victim:
     index: int
     place: IslandDir
     left: int  # signals that it is still to get
-    child: Process
+    child: Child
     started: float
     due: float | None = None  # when the next one comes
     running: float | None = None  # since when it evolves
