@@ -45,7 +45,10 @@ def checks(folder: Path) -> Iterator[Sequence[Check]]:
         place = Place(folder, mount, Path(name))
         yield [("folder", lambda: whose(folder)), *looks, *((name, _bound(each, place)) for name, each in TRIALS)]
     finally:
-        _remove(Path(name))
+        try:
+            _remove(Path(name))
+        finally:  # SIGTERM may break that off, once
+            _remove(Path(name))
 
 
 def whose(folder: Path) -> Finding:
