@@ -108,7 +108,7 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     from islands.loop import Evolution
     from islands.tasks import make
 
-    config = loading.load(run.config)
+    config = loading.of_island(loading.load(run.config), entries[0])  # several in one process have one configuration
     task = make(config)
     islands = [island_of(run, plan, entry, config, task.layout, found) for entry in entries]
     unfinished = [island for island in islands if not already_finished(island.place, config)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class State:
     cpu_seconds: float
     counts: dict[str, int]  # sent, received, admitted, refused
     record: dict[str, Any]  # the metrics line of this generation
+    marks: dict[str, int] = field(default_factory=dict)  # of migrations, see `policies.after`
+    hyperparameters: dict[str, float] = field(default_factory=dict)  # taken over; they stand above the configuration's
 
 
 def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
@@ -115,12 +117,16 @@ def read(path: Path, owner: dict[str, Any]) -> State:
         **{name: arrays[f"species.{name}"] for name in _SPECIES},
     )
     return State(
-        population=Population(genomes, arrays["fitness"]), species=species, **{name: plain[name] for name in _PLAIN}
+        population=Population(genomes, arrays["fitness"]),
+        species=species,
+        **{name: plain[name] for name in _PLAIN if name in plain or name not in _NEW},
     )
 
 
 _SPECIES = ("label", "number", "born", "best", "improved")
 _PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species"))
+_NEW = ("marks", "hyperparameters")
+"""What checkpoints of earlier versions lack."""
 
 
 def _arrays(state: State) -> dict[str, Array]:
@@ -153,8 +159,3 @@ def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
 
 def _group(arrays: dict[str, Array], name: str) -> Genomes:
     return read_back({field: arrays[f"{name}.{field}"] for field in Genomes._fields if f"{name}.{field}" in arrays})
-
-
-def with_population(state: State, population: Population, species: Species, counts: dict[str, int]) -> State:
-    """`state` after migration: other genomes in some slots."""
-    return replace(state, population=population, species=species, counts=counts)

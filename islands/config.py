@@ -157,7 +157,12 @@ class AdaptiveConfig:
 
 @dataclass(frozen=True)
 class MigrationConfig:
-    """The archipelago. `islands` 0 means one per usable core; `every` 0 means no migration."""
+    """The archipelago. `islands` 0 means one per usable core; `every` 0 means no migration.
+
+    `stretch`: while migrants bring nothing the interval doubles, up to so many times `every`; it drops back on
+    improvement. `restart`: after so many generations without a better best an island starts afresh from its
+    immigrants; 0: never. `pbt`: an island beaten by an immigrant takes over the sender's hyperparameters, perturbed.
+    """
 
     islands: int = number(0, 0, 100000)
     every: int = number(10, 0, 1000000)
@@ -165,6 +170,9 @@ class MigrationConfig:
     topology: str = "full"
     select: Literal["best", "random", "different"] = "best"
     replace: Literal["worst", "worst-if-better", "nearest"] = "worst"
+    stretch: int = number(1, 1, 1000)
+    restart: int = number(0, 0, 1000000)
+    pbt: bool = False
     keep: int = number(4, 2, 1000)
     lock_timeout: float = number(2.0, 0.01, 60.0)
 

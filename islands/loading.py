@@ -34,7 +34,10 @@ SIZE_LIMIT = 1_000_000
 ASIDE = ("generations", "description")
 """What may differ while a run's configuration counts as the same: its length, which may grow, and words."""
 
-ADDED = ("network.layers", "network.recurrent", "network.activations", "mutation.activation")
+ADDED = (
+    "algorithm", "strategy.patience", "strategy.separable", "network.layers", "network.recurrent",
+    "network.activations", "mutation.activation", "migration.stretch", "migration.restart", "migration.pbt",
+)  # fmt: skip
 """Keys that came later: a fingerprint leaves them out at their default, so that runs from before keep theirs."""
 
 _NUMBER = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?(?:[eE]([-+]?)([0-9]+))?")
@@ -129,6 +132,20 @@ def replaced(config: Config, values: Mapping[str, Any], together: bool = True) -
             target = target[section]
         target[leaf] = value
     return from_dict(data) if together else typing.cast(Config, _section(Config, data, ""))
+
+
+def of_island(config: Config, entry: Mapping[str, Any]) -> Config:
+    """The configuration of an island: the run's, with the `overrides` by dotted key of its entry in run.json."""
+    own = entry.get("overrides")
+    if not own:
+        return config
+    with located(f"run.json, overrides of {entry.get('name')}"):
+        if not isinstance(own, dict):
+            raise _wrong("the whole", "a mapping of keys to values", own)
+        for name in own:
+            if name not in flat(config):
+                raise unknown_key(str(name), config.task.name)
+        return replaced(config, own)
 
 
 def flat(config: Config) -> dict[str, Any]:

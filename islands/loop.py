@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from islands import chain, checkpoint, loading, solving
+from islands import chain, checkpoint, loading, policies, solving
 from islands.checkpoint import State
 from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
 from islands.genome.initial import CONNECTIVITY, FirstDraw, draw_genomes
 from islands.genome.population import Genomes, Population, concatenate, encode, take
-from islands.migration import Migrator
+from islands.genome.population import replace as replace_genomes
+from islands.migration import Exchange, Migrator
 from islands.record import Recorder, summarise
 from islands.reproduction import Breeding, Offspring, reproduce
 from islands.rng import Purpose, stream
@@ -110,7 +111,8 @@ class Evolution:
         for island in islands:
             if island.state is not None:
                 self.migrate(island)
-                self.reproduce(island)
+                if island.offspring is None:
+                    self.reproduce(island)
         self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
@@ -187,6 +189,7 @@ class Evolution:
             "disqualified": scores.disqualified,
             "limited": offspring.limited,
             "mutation_boost": self.boost(old) if old else 1.0,
+            **self._policies(old),
             "evaluations": self.config.population * self.config.evaluation.episodes,
             "steps": scores.steps,
             "evaluate_seconds": wall,
@@ -209,8 +212,16 @@ class Evolution:
             cpu_seconds=(old.cpu_seconds if old else 0.0) + cpu + sum(timing.values()),
             counts=old.counts if old else {},
             record=line,
+            marks=old.marks if old else {},
+            hyperparameters=old.hyperparameters if old else {},
         )
         island.offspring, island.admitted, island.timing = None, [], {}
+
+    def _policies(self, old: State | None) -> dict[str, Any]:
+        """The part of a metrics line that tells of migration's policies, where one is in use."""
+        own = policies.told(self.config, old.hyperparameters if old else {})
+        marks = old.marks if old else {}
+        return {**({"hyperparameters": own} if own else {}), **({"migration": marks} if marks else {})}
 
     def _solved_by(self, island: Island) -> int | None:
         """The slot of the genome that solved the task, in its generation."""
@@ -237,10 +248,11 @@ class Evolution:
     def migrate(self, island: Island) -> None:
         """Publish emigrants and take immigrants in, when a migration is due."""
         state, migrator = island.state, island.migrator
-        if state is None or migrator is None or not migrator.due(state.generation):
+        if state is None or migrator is None or not migrator.due(state.generation, state.marks):
             return
         began = time.perf_counter()
-        sent = migrator.publish(state.generation, state.population)
+        own = policies.told(self.config, state.hyperparameters)
+        sent = migrator.publish(state.generation, state.population, own)
         done = migrator.exchange(state.generation, state.population, lambda newcomers: self._score(island, newcomers))
         counts = {**done.counts, "sent": sent}
         counts = {name: state.counts.get(name, 0) + counts.get(name, 0) for name in {*state.counts, *counts}}
@@ -249,9 +261,30 @@ class Evolution:
             rows = np.array(done.slots)
             species = speciate(done.population.genomes, species, self.config.speciation, state.generation, rows)
             species = note_progress(species, done.population.fitness, state.generation)
-        island.state = checkpoint.with_population(state, done.population, species, counts)
+        marks = self._marks(state, done)
+        if marks.get("restarted") == state.generation:
+            island.offspring = self._afresh(island, done)
+        taken = state.hyperparameters if done.hyperparameters is None else done.hyperparameters
+        island.state = replace(
+            state, population=done.population, species=species, counts=counts, marks=marks, hyperparameters=taken
+        )
         island.admitted = done.digests
         island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
+
+    def _marks(self, state: State, done: Exchange) -> dict[str, int]:
+        came = done.population.fitness[done.slots]
+        brought = bool(len(came) and came.max() > np.nanmax(state.population.fitness))
+        return policies.after(self.config.migration, state.generation, state.improved, brought, state.marks)
+
+    def _afresh(self, island: Island, done: Exchange) -> Offspring:
+        """A next generation of genomes drawn anew and of the immigrants that were admitted."""
+        assert island.state is not None
+        generation = island.state.generation
+        key = stream(*island.key(generation), Purpose.RESTART)
+        genomes = draw_genomes(self.config.population, key, self.task.layout, self.breeding.first)
+        if done.slots:
+            genomes = replace_genomes(genomes, range(len(done.slots)), take(done.population.genomes, done.slots))
+        return Offspring(genomes, found_species(genomes, self.config.speciation, generation + 1), {})
 
     def _score(self, island: Island, newcomers: Genomes) -> Any:
         assert island.state is not None
@@ -263,10 +296,16 @@ class Evolution:
         assert island.state is not None
         began, state = time.perf_counter(), island.state
         island.offspring = reproduce(
-            state.population.genomes, state.population.fitness, state.species, self.breeding, self.boost(state),
+            state.population.genomes, state.population.fitness, state.species, self._breeding(state), self.boost(state),
             island.key(state.generation),
         )  # fmt: skip
         island.timing = {**(island.timing or {}), "reproduce_seconds": time.perf_counter() - began}
+
+    def _breeding(self, state: State) -> Breeding:
+        """The configuration's, or by the hyperparameters that the island has taken over."""
+        if not state.hyperparameters:
+            return self.breeding
+        return replace(self.breeding, config=loading.replaced(self.config, state.hyperparameters))
 
     def boost(self, state: State) -> float:
         """The factor on mutation: `adaptive.boost` while the best has not risen for `adaptive.patience` generations."""
@@ -280,7 +319,8 @@ class Evolution:
         assert state is not None
         island.recorder.beat("running", state, force=True)
         if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
-            sent = island.migrator.publish(state.generation, state.population)
+            own = policies.told(self.config, state.hyperparameters)
+            sent = island.migrator.publish(state.generation, state.population, own)
             state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})
         solver = self._solved_by(island) if island.stopped == "solved" else None
         row, validation, worth = champion_of(

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from islands import quarantine
+from islands import migration_log, policies, quarantine
 from islands.config import Config
-from islands.errors import EvolabError
+from islands.emigrants import distances, emigrants
 from islands.faults import fault_point
-from islands.files import JsonLines, dumps, each_line, move, record_in, renew, replace_atomically, tail_jsonl
-from islands.genome.distance import Coefficients, distance, scratch
+from islands.files import JsonLines
 from islands.genome.population import (
     Array,
     Genomes,
@@ -42,9 +40,6 @@ from islands.pool import Arrival, LockTimeout, Migrant, Outbox, Pool, Reader, Sk
 from islands.rng import Purpose, below, stream
 from islands.selection import ranking
 from islands.topology import neighbours
-
-LOG_SEGMENT = 256 << 20
-"""Bytes at which the log is put aside; one put-aside segment is kept, so it is bounded by twice this."""
 
 Score = Callable[[Genomes], Array]
 """Fitness (float32 [M]) of immigrants on the receiver's episodes of this generation."""
@@ -77,60 +72,18 @@ def largest_publication(config: Config, layout: Layout) -> int:
     return config.migration.migrants * (genome + 1024) + 65536
 
 
-def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) -> list[int]:
-    """Rows that leave: `best` the best, `random` any, `different` the most different among the better half.
-
-    No two are equal and none has failed. `different` starts from the best and adds the genome whose nearest chosen one
-    is farthest away (Araujo et al. 2009 choose by difference above a fitness threshold).
-    """
-    policy = config.migration
-    ranked = [int(row) for row in ranking(fitness) if np.isfinite(fitness[row])]
-    if policy.select == "random":
-        ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
-    if policy.select == "different" and ranked:
-        ranked = _farthest_first(genomes, ranked[: max(1, len(ranked) // 2)], policy.migrants, config)
-    chosen: list[int] = []
-    for row in ranked:
-        if len(chosen) == policy.migrants:
-            break
-        if not any(equal(genomes, row, genomes, other) for other in chosen):
-            chosen.append(row)
-    return chosen
-
-
-def _shuffled(count: int, key: np.uint64) -> list[int]:
-    order = list(range(count))
-    for i in range(count - 1, 0, -1):
-        j = int(below(key, i, i + 1))
-        order[i], order[j] = order[j], order[i]
-    return order
-
-
-def _distances(genomes: Genomes, row: int, rows: list[int], config: Config) -> Array:
-    pairs = scratch(genomes)
-    s = config.speciation
-    weights = Coefficients(s.excess, s.disjoint, s.weight)
-    return np.array([distance(genomes, row, genomes, other, weights, pairs) for other in rows], np.float32)
-
-
-def _farthest_first(genomes: Genomes, rows: list[int], count: int, config: Config) -> list[int]:
-    chosen = rows[:1]
-    nearest = _distances(genomes, chosen[0], rows, config)
-    while len(chosen) < min(count, len(rows)):
-        chosen.append(rows[int(np.argmax(nearest))])
-        nearest = np.minimum(nearest, _distances(genomes, chosen[-1], rows, config))
-        nearest[[rows.index(row) for row in chosen]] = -1.0
-    return chosen
-
-
 @dataclass(frozen=True)
 class Exchange:
-    """What a migration did: the population with its immigrants, the slots they took, their digests, counts to add."""
+    """What a migration did: the population with its immigrants, the slots they took, their digests, counts to add.
+
+    `hyperparameters`: taken over from another island with its migrants; None where nothing was.
+    """
 
     population: Population
     slots: list[int]
     digests: list[str]
     counts: dict[str, int]
+    hyperparameters: policies.Hyperparameters | None = None
 
 
 @dataclass
@@ -145,13 +98,12 @@ class Migrator:
     pool: Pool | None = None
     outbox: Outbox | None = None
     reader: Reader | None = None
-    logged: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    logged: migration_log.Decided = field(default_factory=dict)
     avoid: frozenset[str] = frozenset()  # digests of genomes that are never taken in
 
-    def due(self, generation: int) -> bool:
-        """Whether immigrants are taken after this generation's evaluation."""
-        every = self.config.migration.every
-        return every > 0 and self.config.migration.migrants > 0 and generation > 0 and generation % every == 0
+    def due(self, generation: int, marks: Mapping[str, int] | None = None) -> bool:
+        """Whether immigrants are taken after this generation's evaluation; see `policies.due`."""
+        return policies.due(self.config.migration, generation, marks or {})
 
     def join(self, directory: Path, epoch: int, pool_id: str | None) -> None:
         """Join the pool in `directory`, as its `epoch`-th incarnation."""
@@ -164,48 +116,16 @@ class Migrator:
         self.reader = Reader(self.pool, self.name, largest, policy.lock_timeout, self._check)
 
     def recall(self, generation: int) -> None:
-        """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten.
+        """Read the log: what was decided from `generation` on is repeated, what was not completed is forgotten."""
+        self.logged = migration_log.recall(self.log, generation, self.avoid, self.reader)
 
-        A damaged line of an earlier generation does no harm; a later one is an error, since what followed is unknown.
+    def publish(
+        self, generation: int, population: Population, hyperparameters: policies.Hyperparameters | None = None
+    ) -> int:
+        """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log.
+
+        `hyperparameters`: the island's own, where they travel with its emigrants.
         """
-        renew(self.log)
-        segments = (put_aside(self.log), self.log)
-        complete = {line["generation"] for segment in segments for line in _completed(segment)}
-        self.logged = {g: [] for g in sorted(complete) if g >= generation}
-        damaged: str | None = None
-        for segment in segments:
-            changed = False
-            for number, text in each_line(segment):
-                was = record_in(text)
-                line = self._kept(was, complete, generation)
-                changed = changed or line != was
-                if was is None:
-                    damaged = f"{segment}, line {number}"
-                elif was["generation"] < generation:
-                    damaged = None
-                if line is not None:
-                    self._remember(line)
-            if damaged:
-                do = "move the log away to go on with migrants that come now; the island can then not be replayed"
-                raise EvolabError(damaged, expected="a line of the log of migrations", got="damage", do=do)
-            if changed:
-                lines = (self._kept(record_in(text), complete, generation) for _, text in each_line(segment))
-                replace_atomically(segment, b"".join(_line(line) for line in lines if line))
-
-    def _kept(self, line: dict[str, Any] | None, complete: set[int], generation: int) -> dict[str, Any] | None:
-        """A line of the log as it stays; None: it goes, because it is of a decision that was not completed."""
-        if line is None or not ("event" in line or line["generation"] in complete):
-            return None
-        return quarantine.corrected(line, generation, self.avoid)
-
-    def _remember(self, line: dict[str, Any]) -> None:
-        if line["generation"] in self.logged and "event" not in line:
-            self.logged[line["generation"]].append(line)
-        if self.reader:
-            _note_taken(self.reader, line)
-
-    def publish(self, generation: int, population: Population) -> int:
-        """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log."""
         if self.outbox is None:
             return 0
         key = stream(*self.key, generation, Purpose.EMIGRANTS)
@@ -218,7 +138,7 @@ class Migrator:
             for blob, row in zip(blobs, rows, strict=True)
         ]
         try:
-            published = self.outbox.publish(generation, migrants)
+            published = self.outbox.publish(generation, migrants, hyperparameters)
         except Skipped as error:
             self._write([{"generation": generation, "event": "skipped", "reason": str(error)}])
             return 0
@@ -234,12 +154,28 @@ class Migrator:
             return Exchange(population, [], [], {})
         arrivals = self._arrivals(generation)
         lines, newcomers, fitness = self._decide(generation, population, arrivals, score)
+        complete = {"generation": generation, "event": "complete"}
+        complete |= self._taken_over(generation, population, arrivals, lines, fitness)
         skipped = [
             {"generation": generation, "event": "skipped", "source": source, "reason": reason}
             for source, reason in self.reader.skipped
         ]
-        self._write([*lines, *skipped, {"generation": generation, "event": "complete"}])
-        return _admit(population, newcomers, fitness, lines)
+        self._write([*lines, *skipped, complete])
+        return _admit(population, newcomers, fitness, [*lines, complete])
+
+    def _taken_over(
+        self, generation: int, population: Population, arrivals: list[Arrival], lines: list[dict[str, Any]],
+        fitness: list[float],
+    ) -> dict[str, Any]:  # fmt: skip
+        """What the island takes over from whoever sent a genome that is better here than its own best; {}: nothing."""
+        if not (self.config.migration.pbt and fitness and max(fitness) > np.nanmax(population.fitness)):
+            return {}
+        admitted = [arrival for arrival, line in zip(arrivals, lines, strict=True) if line["admitted"]]
+        best = admitted[int(np.argmax(fitness))]
+        if not best.hyperparameters:
+            return {}
+        key = stream(*self.key, generation, Purpose.HYPERPARAMETERS)
+        return {"from": best.source, "hyperparameters": policies.taken_over(best.hyperparameters, key)}
 
     def _arrivals(self, generation: int) -> list[Arrival]:
         assert self.pool is not None and self.reader is not None
@@ -307,7 +243,7 @@ class Migrator:
             return "no slot left", None
         if self.config.migration.replace == "nearest":
             joined = concatenate([genome, here])
-            apart = _distances(joined, 0, [1 + row for row in free], self.config)
+            apart = distances(joined, 0, [1 + row for row in free], self.config)
             return "", free[int(np.argmin(apart))]
         worst = free[0]
         if self.config.migration.replace == "worst-if-better" and value <= population.fitness[worst]:
@@ -315,7 +251,7 @@ class Migrator:
         return "", worst
 
     def _repeat(self, population: Population, lines: list[dict[str, Any]], score: Score) -> Exchange:
-        admitted = [line for line in lines if line["admitted"]]
+        admitted = [line for line in lines if line.get("admitted")]
         newcomers = [decode([base64.b64decode(line["genome"])], self.layout) for line in admitted]
         fitness = score(concatenate(newcomers)).tolist() if newcomers else []
         return _admit(population, newcomers, fitness, lines)
@@ -328,55 +264,7 @@ class Migrator:
         return None
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        JsonLines(self.log, durable=True).extend(lines)
-        if os.path.getsize(self.log) > LOG_SEGMENT:
-            reader = self.reader
-            taken = {source: [reader.epochs.get(source), n] for source, n in reader.cursors.items()} if reader else {}
-            line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}
-            line["number"] = _last_put_aside(self.log).get("number", 0) + 1  # what had been put aside before is lost
-            JsonLines(self.log, durable=True).append(line)
-            move(self.log, put_aside(self.log))
-
-
-def first_repeatable(log: Path) -> int:
-    """The generation whose migration is the oldest that the log still tells; 0: it tells all there ever were."""
-    last = _last_put_aside(log)
-    if last.get("number", 0) < 2:
-        return 0
-    told = (line["generation"] for segment in (put_aside(log), log) for line in _completed(segment))
-    return int(next(told, last["generation"] + 1))
-
-
-def _last_put_aside(log: Path) -> dict[str, Any]:
-    """The line with which the older part of a log ends; {} where there is none."""
-    return (tail_jsonl(put_aside(log), 1) or [{}])[0]
-
-
-def _completed(segment: Path) -> Iterator[dict[str, Any]]:
-    lines = (record_in(text) for _, text in each_line(segment) if b'"complete"' in text)
-    return (line for line in lines if line and line.get("event") == "complete")
-
-
-def _note_taken(reader: Reader, line: dict[str, Any]) -> None:
-    """Have the reader know again what a line of the log says was taken: each source's newest publication."""
-    taken = dict(line.get("taken", {}))
-    if line.get("source") and line.get("sequence") and line.get("digest"):
-        taken[line["source"]] = [line.get("epoch"), line["sequence"]]
-    for source, (epoch, sequence) in taken.items():
-        before = (reader.epochs.get(source, 0), reader.cursors.get(source, 0))
-        newest = max(before, (epoch or 0, sequence))
-        reader.cursors[source] = newest[1]
-        if newest[0]:
-            reader.epochs[source] = newest[0]
-
-
-def put_aside(log: Path) -> Path:
-    """Where the older part of a log lies once it has grown to `LOG_SEGMENT`."""
-    return log.with_name(f"{log.stem}.1{log.suffix}")
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    return dumps(record).encode() + b"\n"
+        migration_log.write(self.log, lines, self.reader)
 
 
 def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: str, blob: str | None) -> dict[str, Any]:
@@ -396,13 +284,15 @@ def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: s
 def _admit(
     population: Population, newcomers: list[Genomes], fitness: list[float], lines: list[dict[str, Any]]
 ) -> Exchange:
-    """The population with those of the arrivals in `lines` that were admitted, in their order."""
-    admitted = [line for line in lines if line["admitted"]]
+    """The population with those of the arrivals in `lines` that were admitted, in their order; the last completes."""
+    *arrived, complete = lines
+    admitted = [line for line in arrived if line["admitted"]]
     slots, digests = [line["slot"] for line in admitted], [line["digest"] for line in admitted]
-    counts = {"received": len(lines), "admitted": len(slots), "refused": len(lines) - len(slots)}
+    counts = {"received": len(arrived), "admitted": len(slots), "refused": len(arrived) - len(slots)}
+    taken_over = complete.get("hyperparameters")
     if not slots:
-        return Exchange(population, [], [], counts)
+        return Exchange(population, [], [], counts, taken_over)
     genomes = replace_genomes(population.genomes, slots, concatenate(newcomers))
     scores = population.fitness.copy()
     scores[slots] = fitness
-    return Exchange(Population(genomes, scores), slots, digests, counts)
+    return Exchange(Population(genomes, scores), slots, digests, counts, taken_over)

@@ -39,8 +39,9 @@ def main() -> int:
     """Serve until stdin ends."""
     run = RunDir(sys.argv[1])
     with suppress(Exception):  # an island says itself what is wrong with its configuration
-        config = loading.load(run.config)
-        one_compiles_for_all(config, make(config))
+        config, plan = loading.load(run.config), run.read_plan()
+        for each in {loading.of_island(config, entry) for entry in plan["islands"]}:
+            one_compiles_for_all(each, make(each))
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
     wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -71,6 +71,7 @@ class Arrival:
     fitness: float | None
     genome: bytes | None
     reason: str
+    hyperparameters: dict[str, float] | None = None  # the sender's, where they travel
 
 
 class _Doors:
@@ -106,14 +107,16 @@ class Outbox:
         with suppress(LockTimeout), self._opened() as outbox:
             self._last = self._recover(outbox)
 
-    def publish(self, generation: int, migrants: Sequence[Migrant]) -> Publication:
+    def publish(
+        self, generation: int, migrants: Sequence[Migrant], hyperparameters: dict[str, float] | None = None
+    ) -> Publication:
         """Put the migrants where others find them; returns when they are on the disk.
 
         The same migrants at the same generation are published once, however often an island repeats it after a crash.
         A directory that was removed meanwhile is made again. Raises Skipped (LockTimeout, Superseded) when this
         migration cannot take place.
         """
-        header = self._header(generation, migrants)
+        header = self._header(generation, migrants, hyperparameters)
         try:
             return self._published(header, migrants)
         except ConfigError as error:
@@ -145,7 +148,7 @@ class Outbox:
         with files.told_in_one_line(self.path, "open"), self._doors.opened(self.name, self.lock_timeout) as outbox:
             yield outbox
 
-    def _header(self, generation: int, migrants: Sequence[Migrant]) -> Header:
+    def _header(self, generation: int, migrants: Sequence[Migrant], hyperparameters: dict[str, float] | None) -> Header:
         fitness = tuple(float(migrant.fitness) for migrant in migrants)
         if not migrants or not all(math.isfinite(value) for value in fitness):
             raise EvolabError("publication", expected="migrants with finite fitness", got=f"{list(fitness)}")
@@ -162,6 +165,7 @@ class Outbox:
             fitness=fitness,
             digests=digests,
             sha256=sha256_of([migrant.genome for migrant in migrants]),
+            hyperparameters=hyperparameters,
         )
 
     def _encoded(self, header: Header, migrants: Sequence[Migrant]) -> bytes:
@@ -281,7 +285,8 @@ class Reader:
             slots[place], slots[chosen] = slots[chosen], slots[place]
             slot = slots[place]
             digest, fitness = header.digests[slot], header.fitness[slot]
-            arrivals.append(Arrival(source, header.sequence, slot, digest, fitness, genomes[slot], ""))
+            came = Arrival(source, header.sequence, slot, digest, fitness, genomes[slot], "", header.hyperparameters)
+            arrivals.append(came)
         return arrivals
 
     def _newest_good(

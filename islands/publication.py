@@ -28,7 +28,10 @@ FURTHEST_GENERATION = 10**9
 HEADER_LARGEST = 1 << 21
 """Bytes of the table and header before the genomes; enough for 10,000 of them."""
 _NAME = re.compile(r"([0-9]{8,9})-e([0-9]{4,9})-g([0-9]{8,12})-([0-9a-f]{16})\.safetensors")
+HYPERPARAMETERS = 64
+"""So many may travel with a publication."""
 _HEX = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}")
 
 
 class Refused(Exception):
@@ -63,7 +66,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Header:
-    """What a publication says of itself; `fitness` and `digests` (SHA-256) go with the genomes in order."""
+    """What a publication says of itself; `fitness` and `digests` (SHA-256) go with the genomes in order.
+
+    `hyperparameters`: the sender's by name, where they travel with its migrants; left out where they do not.
+    """
 
     format: int
     pool_id: str
@@ -74,10 +80,15 @@ class Header:
     fitness: tuple[float, ...]
     digests: tuple[str, ...]
     sha256: str
+    hyperparameters: dict[str, float] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """The fields that are written."""
+        return {key: value for key, value in vars(self).items() if value is not None}
 
     def name(self) -> Name:
         """The only file name this header may lie under. Content: all but epoch and sequence."""
-        content = {key: value for key, value in vars(self).items() if key not in ("epoch", "sequence")}
+        content = {key: value for key, value in self.said().items() if key not in ("epoch", "sequence")}
         digest = hashlib.sha256(_compact(content)).hexdigest()[:16]
         return Name(self.sequence, self.epoch, self.generation, digest)
 
@@ -92,7 +103,7 @@ def sha256_of(genomes: Sequence[bytes]) -> str:
 
 def encode(header: Header, genomes: Sequence[bytes]) -> bytes:
     """The file's bytes; a function of its arguments alone."""
-    text = _compact({"__metadata__": {"header": _compact(vars(header)).decode()}, **_table([len(g) for g in genomes])})
+    text = _compact({"__metadata__": {"header": _compact(header.said()).decode()}, **_table([len(g) for g in genomes])})
     text += b" " * (-len(text) % 8)  # as safetensors does, so that the data are aligned
     if len(text) > HEADER_LARGEST:
         raise EvolabError("publication", expected="at most 10,000 migrants", got=f"{len(genomes)}", do="send fewer")
@@ -160,7 +171,18 @@ def _typed(fields: dict[str, Any]) -> Header:
         raise Refused("schema")
     if not all(type(value) is float for value in fitness):
         raise Refused("fitness" if None in fitness else "schema")
+    if "hyperparameters" in fields and not _are_hyperparameters(fields["hyperparameters"]):
+        raise Refused("schema")
     return Header(**{**fields, "fitness": tuple(fitness), "digests": tuple(digests)})
+
+
+def _are_hyperparameters(found: Any) -> bool:
+    """Whether it is a small table of finite numbers; what they mean is for whoever takes them over."""
+    return (
+        isinstance(found, dict)
+        and len(found) <= HYPERPARAMETERS
+        and all(_KEY.fullmatch(key) and type(value) is float and math.isfinite(value) for key, value in found.items())
+    )
 
 
 def _table(sizes: Sequence[int]) -> dict[str, Any]:

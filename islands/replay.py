@@ -24,7 +24,8 @@ from islands.config import Config
 from islands.errors import ConfigError, EvolabError
 from islands.genome.population import encode
 from islands.loop import Evolution, Island
-from islands.migration import Migrator, first_repeatable, put_aside
+from islands.migration import Migrator
+from islands.migration_log import first_repeatable, put_aside
 from islands.record import Recorder
 from islands.rng import island_number
 from islands.rundir import IslandDir, RunDir, checkpoints_in
@@ -51,7 +52,7 @@ class Past:
             got, last = ascii(name), len(plan["islands"]) - 1
             raise ConfigError("--island", expected=f"0 to {last}, or an island's name", got=got)
         owner = {"run": plan["run_id"], "island": found[0]["name"], "seed": int(found[0]["seed"])}
-        past = cls(run, found[0], owner, loading.load(run.config))
+        past = cls(run, found[0], owner, loading.of_island(loading.load(run.config), found[0]))
         past.lines = {line["generation"]: line for line in files.read_jsonl(past.place.metrics)}
         return past
 
@@ -66,11 +67,12 @@ class Past:
         if wanted is None or wanted == loading.fingerprint(self.config):
             return self.config
         if wanted not in self.earlier:
-            path = self.run.earlier_config(wanted)
-            if not path.exists():
-                what = f"generation {generation} had another configuration"
-                raise EvolabError(what, expected=str(path), got="no such file")
-            self.earlier[wanted] = loading.load(path)
+            for path in self.run.earlier_configs():
+                config = loading.of_island(loading.load(path), self.entry)
+                self.earlier[loading.fingerprint(config)] = config
+        if wanted not in self.earlier:
+            what = f"generation {generation} had another configuration"
+            raise EvolabError(what, expected=f"it in {self.run.path}/config.*.yaml", got="none that matches")
         return self.earlier[wanted]
 
 

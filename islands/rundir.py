@@ -152,6 +152,10 @@ class RunDir:
         """The resolved configuration."""
         return self.path / "config.yaml"
 
+    def earlier_configs(self) -> list[Path]:
+        """All configurations that the run had before."""
+        return sorted(self.path.glob("config.*.yaml"))
+
     def earlier_config(self, fingerprint: str) -> Path:
         """A configuration that the run had before; there if it was changed."""
         return self.path / f"config.{check_name(fingerprint, 'fingerprint')}.yaml"

@@ -131,11 +131,18 @@ def evolve(
 @click.option("--topology", help="full, ring, torus, star, random-K, isolated, or edges such as a>b,b>c.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads (and cores) per island.")
 @shared_options(*DRIVING)
+@click.option(
+    "--island-config", "differing", multiple=True, metavar="ISLANDS:WHAT",
+    help="Islands that differ: 0-3:KEY=VALUE,…, 4:PRESET, all:space=neat; repeatable.",
+)  # fmt: skip
+@click.option("--pbt", is_flag=True, help="Hyperparameters travel: a beaten island takes over the sender's, perturbed.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped; -g extends it.")
 def launch(
     islands: int | None,
     topology: str | None,
     threads: int,
+    differing: tuple[str, ...],
+    pbt: bool,
     resume: str | None,
     device: str | None,
     migrate_every: int | None,
@@ -152,13 +159,16 @@ def launch(
         "migration.migrants": migrants,
         "migration.islands": islands,
         "migration.topology": topology,
+        "migration.pbt": "true" if pbt else None,
     }
     settings = settings_of(**{name: wanted.pop(name) for name in _DRIVEN})
     request = _request(wanted, options)
+    if resume and differing:
+        raise click.UsageError("--island-config is for a new run: islands of one that goes on are what they were")
     if resume:
         directory, outcome = resuming.resume(resume, request, settings)
     else:
-        directory, outcome = start.launch(request, threads, settings)
+        directory, outcome = start.launch(request, threads, settings, differing)
     finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
 
 

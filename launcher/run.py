@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Plan:
     batched: bool = True
     threads: int = 1
     migration_dir: Path | None = None
+    overrides: Sequence[Mapping[str, Any]] = ()
+    """What sets each island's configuration apart from the run's (see `launcher.island_configs`); empty: nothing."""
 
 
 def seeds(count: int, first: int | None = None) -> list[int]:
@@ -70,7 +72,10 @@ def make(path: Path, config: Config, plan: Plan) -> RunDir:
         "command": plan.command,
         "config": plan.preset,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "islands": [{"index": i, "name": name, "seed": seed} for i, (name, seed) in enumerate(plan.islands)],
+        "islands": [
+            {"index": i, "name": name, "seed": seed, **({"overrides": dict(own)} if own else {})}
+            for i, ((name, seed), own) in enumerate(itertools.zip_longest(plan.islands, plan.overrides))
+        ],
         "batched": plan.batched,
         "migration_dir": str(plan.migration_dir.absolute()) if plan.migration_dir else None,
         "threads": plan.threads,

@@ -14,7 +14,7 @@ from islands.errors import ConfigError
 from islands.files import make_folder
 from islands.rundir import RunDir, check_name
 from islands.threads import device_of
-from launcher import cores, presets
+from launcher import cores, island_configs, presets
 from launcher import run as runs
 from launcher.complaints import complaint
 from launcher.drive import Outcome, Settings, drive
@@ -84,8 +84,13 @@ def evolve(
     return run, drive(run, settings or Settings(account=False))
 
 
-def launch(request: Request, threads: int = 1, settings: Settings | None = None) -> tuple[RunDir, Outcome]:
-    """`evolab launch`: an archipelago, one process an island, migration through a directory of its own."""
+def launch(
+    request: Request, threads: int = 1, settings: Settings | None = None, differing: Sequence[str] = ()
+) -> tuple[RunDir, Outcome]:
+    """`evolab launch`: an archipelago, one process an island, migration through a directory of its own.
+
+    `differing`: what --island-config says, see `launcher.island_configs`.
+    """
     config = request.config()
     if settings:
         settings.check()
@@ -94,10 +99,11 @@ def launch(request: Request, threads: int = 1, settings: Settings | None = None)
     count = config.migration.islands or max(1, cores.usable().count // threads)
     islands = tuple((f"island-{index:03}", config.seed) for index in range(count))
     topology.check(config.migration.topology, [name for name, _ in islands])
+    own = island_configs.overrides_of(differing, config, count) if differing else []
     path = request.out or runs.fresh_directory(request.name)
     migrates = bool(config.migration.every and config.migration.migrants and count > 1)
     shared = shared_folder(path) if migrates else None
-    run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared))
+    run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared, own))
     if shared:
         make_folder(shared)
     return run, drive(run, settings or Settings(pin=True))

@@ -47,7 +47,8 @@ def of_show(run: RunDir) -> dict[str, Any]:
     for entry in plan["islands"]:
         island = run.island(entry["name"])
         status = island_status(island)
-        islands.append({**status, "seed": entry["seed"], **_outcome(_result(island))})
+        own = entry.get("overrides", {})
+        islands.append({**status, "seed": entry["seed"], "overrides": own, **_outcome(_result(island))})
     return {
         "run": str(run.path),
         "command": plan["command"],

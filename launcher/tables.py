@@ -156,6 +156,9 @@ def show(run: Record) -> None:
         for island in run["islands"]
     ]
     _print(header, rows)
+    for island in run["islands"]:
+        if island["overrides"]:
+            print(f"{island['island']} differs: {', '.join(f'{k}={v}' for k, v in island['overrides'].items())}")
 
 
 def comparison(report: Record) -> None:

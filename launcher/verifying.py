@@ -122,7 +122,7 @@ def _verify_configuration(run: RunDir, prefix: str, report: Report) -> None:
     with report.damage(f"{prefix}config.yaml", "write it anew from the preset and the overrides to go on"):
         loading.load(run.config)
         report.say(f"{prefix}config.yaml", WHOLE, "valid")
-    for path in sorted(run.path.glob("config.*.yaml")):
+    for path in run.earlier_configs():
         named = _EARLIER.fullmatch(path.name)
         if named:
             with report.damage(f"{prefix}{path.name}", "generations bred under it cannot be replayed"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from islands import chain, checkpoint, files
 from islands.errors import EvolabError
-from islands.migration import put_aside
+from islands.migration_log import put_aside
 from islands.rundir import IslandDir, checkpoints_in
 
 WHOLE, RECOVERABLE, DAMAGED = "whole", "recoverable", "damaged"

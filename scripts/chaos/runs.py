@@ -15,7 +15,7 @@ from typing import Any
 
 from islands import files, loading
 from islands.config import Config
-from islands.migration import put_aside
+from islands.migration_log import put_aside
 from islands.rundir import IslandDir, RunDir
 from launcher import run as runs
 from launcher import starting, utilisation, workers

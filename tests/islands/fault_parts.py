@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from islands import __main__ as island_process
-from islands import durable, faults, files, log, migration, record
+from islands import durable, faults, files, log, migration_log, record
 from islands.loading import override
 from islands.rundir import RunDir, checkpoints_in
 from tests.islands.evolving import after, evolve
@@ -115,7 +115,7 @@ def _play(run: RunDir, fault: str, told: Path) -> None:
         contents.append((str(path), hashlib.sha256(b"".join(parts)).hexdigest()))
 
     record.HEARTBEAT_SECONDS = 1e9  # so that passages do not depend on the clock
-    migration.LOG_SEGMENT = 40_000  # put aside once
+    migration_log.LOG_SEGMENT = 40_000  # put aside once
     durable.BLOCK = 256
     log.rotate.__defaults__ = (1,)
     os.dup2(os.open(run.island(NAMES[0]).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)

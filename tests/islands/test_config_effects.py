@@ -115,6 +115,19 @@ def admitted(config: Config, folder: Path) -> object:
     return [[line["slot"] for line in log(run, name) if "slot" in line] for name in NAMED]
 
 
+def migrations(config: Config, folder: Path) -> object:
+    """After which generations the islands migrated."""
+    run = archipelago(config, folder)
+    return [[line["generation"] for line in log(run, name) if line.get("event") == "complete"] for name in NAMED]
+
+
+def published(config: Config, folder: Path) -> object:
+    """Whether hyperparameters lie in the pool, and what the islands' metrics tell of their own."""
+    run = archipelago(config, folder)
+    found = [path.read_bytes() for path in (folder / "shared" / "migration_pool").glob("*/*.safetensors")]
+    return [b"mutation.add_node" in data for data in found], [history(run, n)[-1].get("hyperparameters") for n in NAMED]
+
+
 def outboxes(config: Config, folder: Path) -> object:
     """How many publications stay in each outbox."""
     archipelago(config, folder)
@@ -265,6 +278,9 @@ EFFECTS: dict[str, Effect] = {
     "migration.topology": Effect(("full", "ring", "star", "isolated", "ant>cat"), sources, MIGRATING),
     "migration.select": Effect(("best", "random", "different"), finals, MIGRATING),
     "migration.replace": Effect(("worst", "worst-if-better", "nearest"), admitted, ("task.duration=0.1", *MIGRATING)),
+    "migration.stretch": Effect((1, 3), migrations, ("task.duration=0.1", "migration.every=1", "migration.migrants=2")),
+    "migration.restart": Effect((0, 1), finals, ("task.duration=0.1", *MIGRATING)),
+    "migration.pbt": Effect(ON_OFF, published, MIGRATING),
     "migration.keep": Effect((2, 3), outboxes, ("migration.every=1", "migration.migrants=2")),
     "migration.lock_timeout": Effect((0.01, 0.02), skipped, MIGRATING),
     "evaluation.episodes": Effect((1, 2), scores),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from islands import migration
+from islands import migration, migration_log
 from islands.errors import EvolabError
 from islands.files import read_jsonl
 from islands.migration import Migrator
@@ -233,7 +233,7 @@ def test_a_pool_that_was_removed_and_founded_anew_serves_a_restarted_island_at_o
 
 def test_what_a_checkpoint_does_not_cover_survives_the_logs_being_put_aside(folder, monkeypatch):
     """The worst moment: put aside right after a migration, then a crash before the next checkpoint."""
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 1)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 1)
     island, befores, afters = neighbourly(folder, (10,))
     assert not island.log.exists()
     serve(island.pool, "a", blobs(drawn(3, 20)), generation=20)
@@ -246,7 +246,7 @@ def test_what_a_checkpoint_does_not_cover_survives_the_logs_being_put_aside(fold
 
 def test_a_publication_taken_long_ago_is_not_taken_again_however_often_the_log_was_put_aside(folder, monkeypatch):
     """A neighbour that finished early stays in the pool with the publication that was taken once."""
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 2000)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 2000)
     island, people = here(folder), population(drawn(8))
     serve(island.pool, "finished", blobs(drawn(3, 5)))
     for generation in range(10, 200, 10):
@@ -260,7 +260,7 @@ def test_a_publication_taken_long_ago_is_not_taken_again_however_often_the_log_w
 
 
 def test_a_kill_at_any_step_of_putting_the_log_aside_loses_nothing(folder, monkeypatch):
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 1)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 1)
 
     def migrate(place, epoch=1):
         island, people = here(place, epoch), population(drawn(8))
@@ -300,7 +300,7 @@ def migrate_for_long(folder, generations, config=CONFIG):
 
 
 def test_log_disk_and_open_files_stay_bounded_over_many_migrations(folder, monkeypatch):
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 50_000)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 50_000)
     seen = list(migrate_for_long(folder, 100))
     assert max(size for size, _, _ in seen) < 2 * 2 * 70_000 + 4 * 2 * 20_000
     assert len({files for _, _, files in seen}) == 1
@@ -310,7 +310,7 @@ def test_log_disk_and_open_files_stay_bounded_over_many_migrations(folder, monke
 
 @pytest.mark.soak
 def test_disk_memory_and_open_files_stay_bounded_over_100_000_migrations(folder, monkeypatch):
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 5_000_000)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 5_000_000)
     seen = list(migrate_for_long(folder, 50_000, tiny(*POLICY, "migration.migrants=1")))
     assert max(size for size, _, _ in seen) < 2 * 2 * 5_100_000 + 4 * 2 * 20_000
     assert len({files for _, _, files in seen}) == 1

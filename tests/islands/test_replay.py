@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from islands import chain, faults, files, loading, migration, replay
+from islands import chain, faults, files, loading, migration, migration_log, replay
 from islands.errors import EvolabError
 from islands.migration import Migrator
 from islands.rundir import RunDir
@@ -81,7 +81,7 @@ def test_without_the_log_the_history_is_another(folder):
 
 
 def test_a_log_in_two_segments_replays_as_one(folder, monkeypatch):
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 50_000)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 50_000)
     run = archipelago(folder, tiny(*EVERY, "generations=10"))
     evolve(run)
     put_aside = files.read_jsonl(run.island(NAMES[1]).path / "migrations.1.jsonl")
@@ -90,12 +90,12 @@ def test_a_log_in_two_segments_replays_as_one(folder, monkeypatch):
 
 
 def test_a_log_whose_beginning_was_dropped_is_replayed_from_a_checkpoint_that_it_reaches(folder, monkeypatch):
-    monkeypatch.setattr(migration, "LOG_SEGMENT", 20_000)
+    monkeypatch.setattr(migration_log, "LOG_SEGMENT", 20_000)
     run = archipelago(folder, tiny(*EVERY, "generations=30", "record.keep=9", "record.checkpoint_every=3"))
     evolve(run)
     past = replay.Past.of(run, NAMES[1])
     state = replay.beginning(past)
-    first = migration.first_repeatable(past.place.migrations)
+    first = migration_log.first_repeatable(past.place.migrations)
     assert first > 1 and state.generation >= first > state.generation - 3
     (folder / "again").mkdir()
     life = replay.lives(past, state, folder / "again")
