@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class State:
     cpu_seconds: float
     counts: dict[str, int]  # sent, received, admitted, refused
     record: dict[str, Any]  # the metrics line of this generation
+    memory: dict[str, Array] = field(default_factory=dict)  # what its algorithm knew when it asked for this generation
 
 
 def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
@@ -115,18 +116,23 @@ def read(path: Path, owner: dict[str, Any]) -> State:
         **{name: arrays[f"species.{name}"] for name in _SPECIES},
     )
     return State(
-        population=Population(genomes, arrays["fitness"]), species=species, **{name: plain[name] for name in _PLAIN}
+        population=Population(genomes, arrays["fitness"]),
+        species=species,
+        memory={name.removeprefix(_MEMORY): array for name, array in arrays.items() if name.startswith(_MEMORY)},
+        **{name: plain[name] for name in _PLAIN},
     )
 
 
+_MEMORY = "memory."
 _SPECIES = ("label", "number", "born", "best", "improved")
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species"))
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species", "memory"))
 
 
 def _arrays(state: State) -> dict[str, Array]:
     arrays = {f"genomes.{name}": array for name, array in state.population.genomes._asdict().items()}
     arrays |= {f"representative.{name}": array for name, array in state.species.representative._asdict().items()}
     arrays |= {f"species.{name}": getattr(state.species, name) for name in _SPECIES}
+    arrays |= {_MEMORY + name: array for name, array in state.memory.items()}
     arrays["fitness"] = state.population.fitness
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
