@@ -18,15 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from islands import loading, threads
+from islands.algorithms import Told, breeder_of
 from islands.config import Config
-from islands.genome.initial import draw_genomes
 from islands.genome.population import Population
 from islands.loop import breeding_of
 from islands.record import summarise
-from islands.reproduction import reproduce
 from islands.rng import Purpose, stream
 from islands.rollout import evaluate
-from islands.speciation import found_species, note_progress, speciate
+from islands.speciation import note_progress
 from islands.tasks import make
 
 WARM_UP = 2
@@ -36,35 +35,34 @@ def measure(config: Config, allowed: int) -> dict[str, object]:
     """The figures of `evolab benchmark` for this process, which may use `allowed` threads."""
     began = time.perf_counter()
     task = make(config)
-    breeding = breeding_of(config, task)
-    key = stream(config.seed, 0, 0, Purpose.BODY)
-    genomes = draw_genomes(config.population, key, task.layout, breeding.first)
-    task.warm_up(genomes)
-    species = found_species(genomes, config.speciation, 0)
+    breeder = breeder_of(breeding_of(config, task))
+    offspring = breeder.first((config.seed, 0, 0))
+    task.warm_up(offspring.genomes)
     compiled = None
     whole, evaluating, breeding_seconds, steps = [], [], [], []
     for generation in range(WARM_UP + config.generations):
         start = time.perf_counter()
         episodes = np.array([stream(config.seed, 0, generation, Purpose.PELLETS)])
+        genomes, species = offspring.genomes, offspring.species
         scores = evaluate(task, genomes, episodes, config.evaluation.episodes)[0]
         evaluated = time.perf_counter()
         if generation:
-            species = speciate(genomes, species, config.speciation, generation)
+            species = breeder.sort(genomes, species, generation)
         species = note_progress(species, scores.fitness, generation)
         sorted_out = time.perf_counter()
         population = Population(genomes, scores.fitness)
         summarise(population, species)
         population.digest()
-        told = time.perf_counter()
-        offspring = reproduce(genomes, scores.fitness, species, breeding, 1.0, (config.seed, 0, generation))
-        genomes, species = offspring.genomes, offspring.species
+        summed_up = time.perf_counter()
+        told = Told(population, species, offspring.memory, [])
+        offspring = breeder.breed(told, 1.0, (config.seed, 0, generation))
         end = time.perf_counter()
         if compiled is None:
             compiled = end - began
         if generation >= WARM_UP:
             whole.append(end - start)
             evaluating.append(evaluated - start)
-            breeding_seconds.append(end - told + sorted_out - evaluated)
+            breeding_seconds.append(end - summed_up + sorted_out - evaluated)
             steps.append(scores.steps / (end - start))
     generation_seconds = statistics.median(whole)
     return {

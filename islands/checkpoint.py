@@ -46,6 +46,7 @@ class State:
     record: dict[str, Any]  # the metrics line of this generation
     marks: dict[str, int] = field(default_factory=dict)  # of migrations, see `policies.after`
     hyperparameters: dict[str, float] = field(default_factory=dict)  # taken over; they stand above the configuration's
+    memory: dict[str, Array] = field(default_factory=dict)  # what its algorithm knew when it asked for this generation
 
 
 def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
@@ -119,12 +120,14 @@ def read(path: Path, owner: dict[str, Any]) -> State:
     return State(
         population=Population(genomes, arrays["fitness"]),
         species=species,
+        memory={name.removeprefix(_MEMORY): array for name, array in arrays.items() if name.startswith(_MEMORY)},
         **{name: plain[name] for name in _PLAIN if name in plain or name not in _NEW},
     )
 
 
+_MEMORY = "memory."
 _SPECIES = ("label", "number", "born", "best", "improved")
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species"))
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species", "memory"))
 _NEW = ("marks", "hyperparameters")
 """What checkpoints of earlier versions lack."""
 
@@ -133,6 +136,7 @@ def _arrays(state: State) -> dict[str, Array]:
     arrays = {f"genomes.{name}": array for name, array in written(state.population.genomes).items()}
     arrays |= {f"representative.{name}": array for name, array in written(state.species.representative).items()}
     arrays |= {f"species.{name}": getattr(state.species, name) for name in _SPECIES}
+    arrays |= {_MEMORY + name: array for name, array in state.memory.items()}
     arrays["fitness"] = state.population.fitness
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 

@@ -36,20 +36,20 @@ def _one_at_a_time() -> Iterator[None]:
 
 def one_compiles_for_all(config: Config, task: Task) -> None:
     """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is."""
+    from islands.algorithms import Told, breeder_of
     from islands.genome.distance import Coefficients, distance, scratch
-    from islands.genome.initial import draw_genomes
+    from islands.genome.population import Population
     from islands.loop import breeding_of
-    from islands.reproduction import reproduce
-    from islands.speciation import found_species, note_progress, speciate
+    from islands.speciation import note_progress
 
     few = min(8, config.population)
     small = dataclasses.replace(config, population=few, selection=dataclasses.replace(config.selection, elites=0))
     with _one_at_a_time():
-        breeding = breeding_of(small, task)
-        genomes = draw_genomes(few, np.uint64(1), task.layout, breeding.first)
-        fitness = np.arange(few, dtype=np.float32)
-        species = note_progress(found_species(genomes, small.speciation, 0), fitness, 0)
-        species = speciate(genomes, species, small.speciation, 0)
-        reproduce(genomes, fitness, note_progress(species, fitness, 0), breeding, 1.0, (1, 0, 0))
+        breeder = breeder_of(breeding_of(small, task))
+        first = breeder.first((1, 0, 0))
+        genomes, fitness = first.genomes, np.arange(few, dtype=np.float32)
+        species = breeder.sort(genomes, note_progress(first.species, fitness, 0), 0)
+        told = Told(Population(genomes, fitness), note_progress(species, fitness, 0), first.memory, [])
+        breeder.breed(told, 1.0, (1, 0, 0))
         distance(genomes, 0, genomes, 0, Coefficients(1.0, 1.0, 1.0), scratch(genomes))  # as migration asks for it
         task.warm_up(genomes)

@@ -147,6 +147,19 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True)
+class StrategyConfig:
+    """How an `algorithm` other than ga searches; it begins with weights of standard deviation `network.weight_scale`.
+
+    After `patience` generations without a better best it starts afresh, as a new species; 0: it never gives up. A fresh
+    start forgets what was found, so it is for tasks that say when they are solved. `separable`: cmaes adapts one
+    standard deviation a weight instead of a whole matrix, whose cost grows with the weights' number squared.
+    """
+
+    patience: int = number(0, 0, 1000000)
+    separable: bool = False
+
+
+@dataclass(frozen=True)
 class AdaptiveConfig:
     """After `patience` generations without a better best, mutation rates and scales are multiplied by `boost`."""
 
@@ -204,6 +217,7 @@ class Config:
 
     description: str = ""
     mode: Literal["neat", "pure", "hybrid"] = "neat"
+    algorithm: Literal["ga", "cmaes", "snes", "cosyne"] = "ga"
     population: int = number(500, 2, 10_000_000)
     generations: int = number(150, 1, 100_000_000)
     seed: int = number(42, 0, 2**63 - 1)
@@ -215,6 +229,7 @@ class Config:
     crossover: CrossoverConfig = field(default_factory=CrossoverConfig)
     speciation: SpeciationConfig = field(default_factory=SpeciationConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     adaptive: AdaptiveConfig = field(default_factory=AdaptiveConfig)
     migration: MigrationConfig = field(default_factory=MigrationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

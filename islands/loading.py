@@ -31,6 +31,9 @@ from islands.files import is_of_the_disk
 SIZE_LIMIT = 1_000_000
 """Bytes that a configuration file may have."""
 
+LEAST_SAMPLE = 4
+"""The smallest population that tells an algorithm other than ga a direction."""
+
 ASIDE = ("generations", "description")
 """What may differ while a run's configuration counts as the same: its length, which may grow, and words."""
 
@@ -364,6 +367,8 @@ def _check_together(config: Config) -> None:
 
     if config.mode == "hybrid" and not config.task.body:
         refuse("mode", f"neat or pure for the task {config.task.name}", "hybrid", "it needs a body with muscles")
+    if config.algorithm != "ga":
+        _check_algorithm(config)
     with located("migration"):
         topology.check(config.migration.topology)
     network, fixed = config.network, config.mode != "neat"
@@ -391,3 +396,23 @@ def _check_together(config: Config) -> None:
     ):
         if value > population:
             refuse(name, f"at most the population ({population})", value, f"lower {name} or raise population")
+
+
+def _check_algorithm(config: Config) -> None:
+    """Refuse an algorithm over vectors of weights where genomes are not such vectors, or where it cannot begin."""
+    what = f"algorithm {config.algorithm}"
+    if config.mode != "pure":
+        do = "set mode: pure, or algorithm: ga"
+        raise ConfigError(what, expected="mode pure, whose networks keep their shape", got=config.mode, do=do)
+    if config.task.body:
+        expected, got = "a task without bodies, which grow and shrink", config.task.name
+        raise ConfigError(what, expected=expected, got=got, do="choose another task, or algorithm: ga")
+    if config.population < LEAST_SAMPLE:
+        got = str(config.population)
+        raise ConfigError(what, expected=f"a population of at least {LEAST_SAMPLE}", got=got, do="raise population")
+    if config.migration.pbt or config.migration.restart:
+        key, do = ("pbt", "") if config.migration.pbt else ("restart", "set strategy.patience for fresh starts")
+        raise ConfigError(what, expected=f"no migration.{key}: it is about breeding", got="it set", do=do)
+    if not config.network.weight_scale:
+        do = "set network.weight_scale: it says how far the search looks at first"
+        raise ConfigError(what, expected="network.weight_scale above 0", got="0", do=do)

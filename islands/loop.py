@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from islands import chain, checkpoint, loading, policies, solving
+from islands.algorithms import Told, breeder_of
 from islands.checkpoint import State
 from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
-from islands.genome.initial import CONNECTIVITY, FirstDraw, draw_genomes
+from islands.genome.initial import CONNECTIVITY, FirstDraw
 from islands.genome.population import Genomes, Population, concatenate, encode, take
 from islands.genome.population import replace as replace_genomes
 from islands.migration import Exchange, Migrator
 from islands.record import Recorder, summarise
-from islands.reproduction import Breeding, Offspring, reproduce
+from islands.reproduction import Breeding, Offspring
 from islands.rng import Purpose, stream
 from islands.rollout import Pace, Scores, Worth, evaluate, spread_of, worth_of
 from islands.rundir import IslandDir
 from islands.selection import ranking
-from islands.speciation import found_species, note_progress, speciate
+from islands.speciation import note_progress
 from islands.tasks import Task
 
 PATIENCE = 10.0
@@ -67,6 +68,7 @@ class Island:
     unsaved: State | None = None  # the newest generation as recorded, as long as there is no checkpoint of it
     offspring: Offspring | None = None  # the next generation, not yet evaluated
     admitted: list[str] = field(default_factory=list)  # digests of the migrants let in since the last generation
+    immigrants: list[int] = field(default_factory=list)  # the slots that they took
     timing: dict[str, float] | None = None
     stopped: str | None = None
 
@@ -80,7 +82,7 @@ class Evolution:
 
     def __init__(self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool]) -> None:
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
-        self.breeding = breeding_of(config, task)
+        self.breeder = breeder_of(breeding_of(config, task))
         self._fingerprint = loading.fingerprint(config)
         self._pace = Pace(self._step) if config.device == "cpu" else None
         self._evaluating: list[Island] = []
@@ -133,7 +135,7 @@ class Evolution:
         began, cpu = time.perf_counter(), time.process_time()
         for island in islands:
             if island.offspring is None:
-                island.offspring = self._first_generation(island)
+                island.offspring = self.breeder.first(island.key(0))
         batches = [island.offspring.genomes for island in islands if island.offspring]
         generations = [island.state.generation + 1 if island.state else 0 for island in islands]
         keys = [
@@ -157,11 +159,6 @@ class Evolution:
             if now - self._asked > PATIENCE:
                 raise Abandoned
 
-    def _first_generation(self, island: Island) -> Offspring:
-        key = stream(*island.key(0), Purpose.BODY)
-        genomes = draw_genomes(self.config.population, key, self.task.layout, self.breeding.first)
-        return Offspring(genomes, found_species(genomes, self.config.speciation, 0), {})
-
     def _enter(self, island: Island, scores: Scores, generation: int, wall: float, cpu: float) -> None:
         """Make the evaluated offspring the island's state."""
         assert island.offspring is not None
@@ -172,7 +169,7 @@ class Evolution:
         population = Population(offspring.genomes, scores.fitness)
         species = offspring.species
         if old is not None:
-            species = speciate(offspring.genomes, species, self.config.speciation, generation)
+            species = self.breeder.sort(offspring.genomes, species, generation)
         species = note_progress(species, scores.fitness, generation)
         top = float(np.nanmax(scores.fitness))
         better = old is None or top > old.best
@@ -188,6 +185,7 @@ class Evolution:
             **spread_of(scores.behaviour),
             "disqualified": scores.disqualified,
             "limited": offspring.limited,
+            **self.breeder.words(offspring.memory),
             "mutation_boost": self.boost(old) if old else 1.0,
             **self._policies(old),
             "evaluations": self.config.population * self.config.evaluation.episodes,
@@ -214,8 +212,9 @@ class Evolution:
             record=line,
             marks=old.marks if old else {},
             hyperparameters=old.hyperparameters if old else {},
+            memory=offspring.memory,
         )
-        island.offspring, island.admitted, island.timing = None, [], {}
+        island.offspring, island.admitted, island.immigrants, island.timing = None, [], [], {}
 
     def _policies(self, old: State | None) -> dict[str, Any]:
         """The part of a metrics line that tells of migration's policies, where one is in use."""
@@ -259,7 +258,7 @@ class Evolution:
         species = state.species
         if done.slots:
             rows = np.array(done.slots)
-            species = speciate(done.population.genomes, species, self.config.speciation, state.generation, rows)
+            species = self.breeder.sort(done.population.genomes, species, state.generation, rows)
             species = note_progress(species, done.population.fitness, state.generation)
         marks = self._marks(state, done)
         if marks.get("restarted") == state.generation:
@@ -268,7 +267,7 @@ class Evolution:
         island.state = replace(
             state, population=done.population, species=species, counts=counts, marks=marks, hyperparameters=taken
         )
-        island.admitted = done.digests
+        island.admitted, island.immigrants = done.digests, done.slots
         island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
 
     def _marks(self, state: State, done: Exchange) -> dict[str, int]:
@@ -277,14 +276,14 @@ class Evolution:
         return policies.after(self.config.migration, state.generation, state.improved, brought, state.marks)
 
     def _afresh(self, island: Island, done: Exchange) -> Offspring:
-        """A next generation of genomes drawn anew and of the immigrants that were admitted."""
+        """A next generation of genomes drawn anew and of the immigrants that were admitted, in species of their own."""
         assert island.state is not None
-        generation = island.state.generation
-        key = stream(*island.key(generation), Purpose.RESTART)
-        genomes = draw_genomes(self.config.population, key, self.task.layout, self.breeding.first)
+        made, taken = self.breeder.first(island.key(island.state.generation)), island.state.species.following
+        genomes = made.genomes
         if done.slots:
             genomes = replace_genomes(genomes, range(len(done.slots)), take(done.population.genomes, done.slots))
-        return Offspring(genomes, found_species(genomes, self.config.speciation, generation + 1), {})
+        species = replace(made.species, number=made.species.number + taken, following=made.species.following + taken)
+        return replace(made, genomes=genomes, species=species)
 
     def _score(self, island: Island, newcomers: Genomes) -> Any:
         assert island.state is not None
@@ -295,21 +294,15 @@ class Evolution:
         """Breed the next generation."""
         assert island.state is not None
         began, state = time.perf_counter(), island.state
-        island.offspring = reproduce(
-            state.population.genomes, state.population.fitness, state.species, self._breeding(state), self.boost(state),
-            island.key(state.generation),
-        )  # fmt: skip
+        told = Told(state.population, state.species, state.memory, island.immigrants, state.hyperparameters)
+        island.offspring = self.breeder.breed(told, self.boost(state), island.key(state.generation))
         island.timing = {**(island.timing or {}), "reproduce_seconds": time.perf_counter() - began}
-
-    def _breeding(self, state: State) -> Breeding:
-        """The configuration's, or by the hyperparameters that the island has taken over."""
-        if not state.hyperparameters:
-            return self.breeding
-        return replace(self.breeding, config=loading.replaced(self.config, state.hyperparameters))
 
     def boost(self, state: State) -> float:
         """The factor on mutation: `adaptive.boost` while the best has not risen for `adaptive.patience` generations."""
         adaptive = self.config.adaptive
+        if not self.breeder.mutates:
+            return 1.0
         stuck = state.generation - state.improved >= adaptive.patience
         return adaptive.boost if adaptive.enabled and stuck else 1.0
 

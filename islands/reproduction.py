@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,11 +44,15 @@ class Breeding:
 
 @dataclass(frozen=True)
 class Offspring:
-    """The next generation's genomes, the species they start from, and the mutations that met a limit."""
+    """The next generation's genomes, the species they start from, and the mutations that met a limit.
+
+    `memory`: what an algorithm that remembers more than its population has to know when these are evaluated.
+    """
 
     genomes: Genomes
     species: Species
     limited: dict[str, int]
+    memory: dict[str, Array] = field(default_factory=dict)
 
 
 def rates_of(config: Config, boost: float) -> Rates:

@@ -40,8 +40,8 @@ class Purpose(IntEnum):
     HELD_OUT = 10
     REPLACEMENT = 11
     EXAMINATION = 12
-    HYPERPARAMETERS = 13
-    RESTART = 14
+    STRATEGY = 13
+    HYPERPARAMETERS = 14
 
 
 @kernel_as("uint64(uint64)")

@@ -94,6 +94,20 @@ def found_species(genomes: Genomes, config: SpeciationConfig, generation: int) -
     return speciate(genomes, empty, config, generation)
 
 
+def sole_species(genomes: Genomes, number: int, generation: int) -> Species:
+    """All `genomes` as one species, called `number`; its threshold is 0, since nobody is compared."""
+    return Species(
+        label=np.zeros(genomes.count, np.int64),
+        number=np.array([number]),
+        born=np.array([generation]),
+        best=np.full(1, -np.inf, np.float32),
+        improved=np.array([generation]),
+        representative=take(genomes, [0]),
+        threshold=0.0,
+        following=number + 1,
+    )
+
+
 def _fitting_threshold(genomes: Genomes, nobody: Genomes, config: SpeciationConfig) -> float:
     """The threshold nearest the configured one, on a scale of `CHANGE`, at which at most `target` species arise."""
     rows, pairs = np.arange(genomes.count), scratch(genomes)

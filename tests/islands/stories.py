@@ -50,10 +50,11 @@ def content(state: State) -> dict[str, Any]:
         **{f"genomes.{name}": array for name, array in state.population.genomes._asdict().items()},
         **{f"representative.{name}": array for name, array in species.pop("representative")._asdict().items()},
         **{name: species.pop(name) for name in ("label", "number", "born", "best", "improved")},
+        **{f"memory.{name}": array for name, array in state.memory.items()},
         "fitness": state.population.fitness,
     }
     plain = timeless({f.name: getattr(state, f.name) for f in dataclasses.fields(state)})
-    del plain["population"], plain["species"]
+    del plain["population"], plain["species"], plain["memory"]
     plain["record"] = timeless(plain["record"])
     return {
         **{name: (str(array.dtype), array.shape, array.tobytes()) for name, array in arrays.items()},

@@ -1,0 +1,103 @@
+"""Who makes the next generation: the genetic algorithm, or a search over vectors of weights.
+
+The loop knows a `Breeder`. `Genetic` breeds species (see `islands.reproduction`); cmaes, snes and cosyne are each told
+what the last generation scored, immigrants included, and asked for the next one (`islands.algorithms.search`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+from islands.genome.initial import draw_genomes
+from islands.genome.population import Array, Genomes, Population
+from islands.loading import replaced
+from islands.reproduction import Breeding, Offspring, reproduce
+from islands.rng import Purpose, stream
+from islands.speciation import Species, found_species, speciate
+
+Key = tuple[int, int, int]
+"""(seed, island, generation): with a purpose, the name of a stream of random numbers."""
+
+
+class Told(NamedTuple):
+    """An evaluated generation."""
+
+    population: Population
+    species: Species
+    memory: dict[str, Array]  # `Offspring.memory` of the time when it was made
+    immigrants: list[int]  # slots that migrants have taken since
+    hyperparameters: Mapping[str, float] = {}  # taken over from other islands; they stand above the configuration's
+
+
+class Breeder(Protocol):
+    """Makes generations. Everything is a function of the arguments, so that nothing has to be kept but `Told`."""
+
+    mutates: bool  # whether `adaptive` boosts it
+
+    def first(self, key: Key) -> Offspring:
+        """The first generation."""
+        ...
+
+    def breed(self, told: Told, boost: float, key: Key) -> Offspring:
+        """The generation after the evaluated one; `key` has the number of that one."""
+        ...
+
+    def sort(self, genomes: Genomes, species: Species, generation: int, rows: Array | None = None) -> Species:
+        """The genomes in species: `species` and new ones. `rows`: only those have changed."""
+        ...
+
+    def words(self, memory: dict[str, Array]) -> dict[str, Any]:
+        """What a generation's metrics line says of the algorithm."""
+        ...
+
+
+class Genetic:
+    """The genetic algorithm."""
+
+    mutates = True
+
+    def __init__(self, breeding: Breeding) -> None:
+        self.breeding, self.config = breeding, breeding.config
+
+    def first(self, key: Key) -> Offspring:
+        """See `Breeder`."""
+        own = stream(*key, Purpose.BODY)
+        genomes = draw_genomes(self.config.population, own, self.breeding.layout, self.breeding.first)
+        return Offspring(genomes, found_species(genomes, self.config.speciation, 0), {})
+
+    def breed(self, told: Told, boost: float, key: Key) -> Offspring:
+        """See `Breeder`."""
+        genomes, fitness, breeding = told.population.genomes, told.population.fitness, self.breeding
+        if told.hyperparameters:
+            breeding = replace(breeding, config=replaced(self.config, told.hyperparameters))
+        return reproduce(genomes, fitness, told.species, breeding, boost, key)
+
+    def sort(self, genomes: Genomes, species: Species, generation: int, rows: Array | None = None) -> Species:
+        """See `Breeder`."""
+        return speciate(genomes, species, self.config.speciation, generation, rows)
+
+    def words(self, memory: dict[str, Array]) -> dict[str, Any]:
+        """Nothing: the line tells of species and mutation anyway."""
+        return {}
+
+
+def breeder_of(breeding: Breeding) -> Breeder:
+    """The breeder that the configuration names."""
+    config = breeding.config
+    if config.algorithm == "ga":
+        return Genetic(breeding)
+    from islands.algorithms.search import Search
+
+    if config.algorithm == "cmaes":
+        from islands.algorithms.covariance import CovarianceMatrix
+
+        return Search(breeding, CovarianceMatrix(config.population, config.strategy.separable))
+    if config.algorithm == "snes":
+        from islands.algorithms.natural import NaturalEvolution
+
+        return Search(breeding, NaturalEvolution(config.population))
+    from islands.algorithms.synapses import Synapses
+
+    return Search(breeding, Synapses(config))
