@@ -27,6 +27,8 @@ from islands.rundir import checkpoints_in
 from islands.speciation import Species
 
 FORMAT = 1
+NOTHING = np.zeros((0, 0), np.float32)
+"""No behaviour: nobody needs it."""
 _DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U64": np.uint64, "U8": np.uint8}
 
 
@@ -46,6 +48,7 @@ class State:
     record: dict[str, Any]  # the metrics line of this generation
     marks: dict[str, int] = field(default_factory=dict)  # of migrations, see `policies.after`
     hyperparameters: dict[str, float] = field(default_factory=dict)  # taken over; they stand above the configuration's
+    behaviour: Array = NOTHING  # float32 [P, D]: what the genomes did, where their breeder needs it
     memory: dict[str, Array] = field(default_factory=dict)  # what its algorithm knew when it asked for this generation
 
 
@@ -120,6 +123,7 @@ def read(path: Path, owner: dict[str, Any]) -> State:
     return State(
         population=Population(genomes, arrays["fitness"]),
         species=species,
+        behaviour=arrays.get("behaviour", NOTHING),
         memory={name.removeprefix(_MEMORY): array for name, array in arrays.items() if name.startswith(_MEMORY)},
         **{name: plain[name] for name in _PLAIN if name in plain or name not in _NEW},
     )
@@ -127,7 +131,7 @@ def read(path: Path, owner: dict[str, Any]) -> State:
 
 _MEMORY = "memory."
 _SPECIES = ("label", "number", "born", "best", "improved")
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species", "memory"))
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "species", "behaviour", "memory"))
 _NEW = ("marks", "hyperparameters")
 """What checkpoints of earlier versions lack."""
 
@@ -138,6 +142,8 @@ def _arrays(state: State) -> dict[str, Array]:
     arrays |= {f"species.{name}": getattr(state.species, name) for name in _SPECIES}
     arrays |= {_MEMORY + name: array for name, array in state.memory.items()}
     arrays["fitness"] = state.population.fitness
+    if state.behaviour.size:
+        arrays["behaviour"] = state.behaviour
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 

@@ -160,6 +160,24 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True)
+class DiversityConfig:
+    """Breeding by what genomes do (a task's descriptors of behaviour) besides what they score.
+
+    novelty: parents by rank of novelty (`weight`) and of fitness (the rest); novelty is the distance to `neighbours` in
+    the population and in an archive, which `additions` genomes a generation enter. map-elites: parents are the best of
+    each of `cells` cells a descriptor. `descriptors`: the numbers of those that count, as in "0,2"; empty: all for
+    novelty, the first two for map-elites.
+    """
+
+    method: Literal["none", "novelty", "map-elites"] = "none"
+    weight: float = probability(1.0)
+    neighbours: int = number(15, 1, 1000)
+    additions: int = number(5, 0, 1000)
+    cells: int = number(16, 2, 1000)
+    descriptors: str = ""
+
+
+@dataclass(frozen=True)
 class AdaptiveConfig:
     """After `patience` generations without a better best, mutation rates and scales are multiplied by `boost`."""
 
@@ -230,6 +248,7 @@ class Config:
     speciation: SpeciationConfig = field(default_factory=SpeciationConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    diversity: DiversityConfig = field(default_factory=DiversityConfig)
     adaptive: AdaptiveConfig = field(default_factory=AdaptiveConfig)
     migration: MigrationConfig = field(default_factory=MigrationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -40,6 +40,8 @@ ASIDE = ("generations", "description")
 ADDED = (
     "algorithm", "strategy.patience", "strategy.separable", "network.layers", "network.recurrent",
     "network.activations", "mutation.activation", "migration.stretch", "migration.restart", "migration.pbt",
+    "diversity.method", "diversity.weight", "diversity.neighbours", "diversity.additions", "diversity.cells",
+    "diversity.descriptors",
 )  # fmt: skip
 """Keys that came later: a fingerprint leaves them out at their default, so that runs from before keep theirs."""
 
@@ -371,6 +373,9 @@ def _check_together(config: Config) -> None:
         _check_algorithm(config)
     with located("migration"):
         topology.check(config.migration.topology)
+    wanted = config.diversity.descriptors
+    if wanted and not re.fullmatch(r"[0-9]{1,3}(,[0-9]{1,3}){0,7}", wanted):
+        refuse("diversity.descriptors", "numbers from 0 on, at most 8, such as 0,2", wanted, "see the task's file")
     network, fixed = config.network, config.mode != "neat"
     _check_functions(network.activations)
     if network.layers > 1 and not fixed:
@@ -410,6 +415,11 @@ def _check_algorithm(config: Config) -> None:
     if config.population < LEAST_SAMPLE:
         got = str(config.population)
         raise ConfigError(what, expected=f"a population of at least {LEAST_SAMPLE}", got=got, do="raise population")
+    if config.diversity.method != "none":
+        do = "set algorithm: ga, or diversity.method: none"
+        raise ConfigError(
+            what, expected="no diversity.method: it is about breeding", got=config.diversity.method, do=do
+        )
     if config.migration.pbt or config.migration.restart:
         key, do = ("pbt", "") if config.migration.pbt else ("restart", "set strategy.patience for fresh starts")
         raise ConfigError(what, expected=f"no migration.{key}: it is about breeding", got="it set", do=do)

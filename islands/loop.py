@@ -21,7 +21,7 @@ from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
 from islands.genome.initial import CONNECTIVITY, FirstDraw
-from islands.genome.population import Genomes, Population, concatenate, encode, take
+from islands.genome.population import Array, Genomes, Population, concatenate, encode, take
 from islands.genome.population import replace as replace_genomes
 from islands.migration import Exchange, Migrator
 from islands.record import Recorder, summarise
@@ -212,6 +212,7 @@ class Evolution:
             record=line,
             marks=old.marks if old else {},
             hyperparameters=old.hyperparameters if old else {},
+            behaviour=scores.behaviour if self.breeder.needs_behaviour else checkpoint.NOTHING,
             memory=offspring.memory,
         )
         island.offspring, island.admitted, island.immigrants, island.timing = None, [], [], {}
@@ -265,10 +266,20 @@ class Evolution:
             island.offspring = self._afresh(island, done)
         taken = state.hyperparameters if done.hyperparameters is None else done.hyperparameters
         island.state = replace(
-            state, population=done.population, species=species, counts=counts, marks=marks, hyperparameters=taken
-        )
+            state, population=done.population, species=species, counts=counts, marks=marks, hyperparameters=taken,
+            behaviour=self._behaviour(island, done),
+        )  # fmt: skip
         island.admitted, island.immigrants = done.digests, done.slots
         island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
+
+    def _behaviour(self, island: Island, done: Exchange) -> Array:
+        """What the genomes did, those of the immigrants included, where that matters."""
+        assert island.state is not None
+        if not (self.breeder.needs_behaviour and done.slots):
+            return island.state.behaviour
+        behaviour = island.state.behaviour.copy()
+        behaviour[done.slots] = self._evaluated(island, take(done.population.genomes, done.slots)).behaviour
+        return behaviour
 
     def _marks(self, state: State, done: Exchange) -> dict[str, int]:
         came = done.population.fitness[done.slots]
@@ -285,16 +296,21 @@ class Evolution:
         species = replace(made.species, number=made.species.number + taken, following=made.species.following + taken)
         return replace(made, genomes=genomes, species=species)
 
-    def _score(self, island: Island, newcomers: Genomes) -> Any:
+    def _score(self, island: Island, newcomers: Genomes) -> Array:
+        return self._evaluated(island, newcomers).fitness
+
+    def _evaluated(self, island: Island, newcomers: Genomes) -> Scores:
         assert island.state is not None
         key = stream(*island.key(island.state.generation), Purpose.PELLETS)
-        return evaluate(self.task, newcomers, np.array([key]), self.config.evaluation.episodes)[0].fitness
+        return evaluate(self.task, newcomers, np.array([key]), self.config.evaluation.episodes)[0]
 
     def reproduce(self, island: Island) -> None:
         """Breed the next generation."""
         assert island.state is not None
         began, state = time.perf_counter(), island.state
-        told = Told(state.population, state.species, state.memory, island.immigrants, state.hyperparameters)
+        told = Told(
+            state.population, state.species, state.memory, island.immigrants, state.hyperparameters, state.behaviour
+        )
         island.offspring = self.breeder.breed(told, self.boost(state), island.key(state.generation))
         island.timing = {**(island.timing or {}), "reproduce_seconds": time.perf_counter() - began}
 

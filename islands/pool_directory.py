@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from islands import files
-from islands.errors import ConfigError, EvolabError
+from islands.errors import ConfigError, DiskError, EvolabError
 from islands.outbox_folder import OpenOutbox, is_good, locked, newest_first, opened
 from islands.rundir import check_name, is_name
 
@@ -112,7 +112,11 @@ def _read_identity(directory: Path) -> dict[str, Any]:
         status = path.lstat()
         good = stat.S_ISREG(status.st_mode) and status.st_size <= _IDENTITY_LARGEST
         identity = files.read_json(path) if good else {}
+    except DiskError:
+        raise
     except (OSError, EvolabError) as error:
+        if isinstance(error, OSError) and files.is_of_the_disk(error):
+            raise DiskError(f"{path}", expected="a healthy disk", got=str(error.strerror)) from error
         raise ConfigError(f"{path}", expected="a pool's identity", got=str(error), do=advice) from error
     if identity.get("format") != POOL_FORMAT:
         raise ConfigError(f"{path}", expected=f"format {POOL_FORMAT}", got=f"{identity.get('format')!r}", do=advice)

@@ -158,6 +158,11 @@ def plan(fitness: Array, genes: Array, species: Species, config: Config, key: np
     elites = elites[:total]
     slots = _elite_slots(owner, elites, pools)
     first[slots], second[slots], copied[slots] = elites, -1, 1
+    return fitter_first(first, second, copied, fitness, genes)
+
+
+def fitter_first(first: Array, second: Array, copied: Array, fitness: Array, genes: Array) -> Plan:
+    """The plan with the fitter of two parents first; of equal ones the one of fewer `genes` (see `plan`)."""
     one, two = first, np.maximum(second, 0)
     swap = (second >= 0) & (
         (fitness[two] > fitness[one]) | ((fitness[two] == fitness[one]) & (genes[two] < genes[one]))

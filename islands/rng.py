@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     EXAMINATION = 12
     STRATEGY = 13
     HYPERPARAMETERS = 14
+    DIVERSITY = 15
 
 
 @kernel_as("uint64(uint64)")

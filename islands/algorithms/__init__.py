@@ -1,7 +1,8 @@
 """Who makes the next generation: the genetic algorithm, or a search over vectors of weights.
 
-The loop knows a `Breeder`. `Genetic` breeds species (see `islands.reproduction`); cmaes, snes and cosyne are each told
-what the last generation scored, immigrants included, and asked for the next one (`islands.algorithms.search`).
+The loop knows a `Breeder`. `Genetic` breeds species (see `islands.reproduction`), `Novelty` and `MapElites` do it by
+what genomes do; cmaes, snes and cosyne are each told what the last generation scored, immigrants included, and asked for the
+next one (`islands.algorithms.search`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
+from islands.checkpoint import NOTHING
 from islands.genome.initial import draw_genomes
 from islands.genome.population import Array, Genomes, Population
 from islands.loading import replaced
@@ -29,12 +31,14 @@ class Told(NamedTuple):
     memory: dict[str, Array]  # `Offspring.memory` of the time when it was made
     immigrants: list[int]  # slots that migrants have taken since
     hyperparameters: Mapping[str, float] = {}  # taken over from other islands; they stand above the configuration's
+    behaviour: Array = NOTHING  # float32 [P, D]: what they did; where the breeder needs it
 
 
 class Breeder(Protocol):
     """Makes generations. Everything is a function of the arguments, so that nothing has to be kept but `Told`."""
 
     mutates: bool  # whether `adaptive` boosts it
+    needs_behaviour: bool  # whether it has to be told what genomes did
 
     def first(self, key: Key) -> Offspring:
         """The first generation."""
@@ -56,7 +60,7 @@ class Breeder(Protocol):
 class Genetic:
     """The genetic algorithm."""
 
-    mutates = True
+    mutates, needs_behaviour = True, False
 
     def __init__(self, breeding: Breeding) -> None:
         self.breeding, self.config = breeding, breeding.config
@@ -69,10 +73,14 @@ class Genetic:
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `Breeder`."""
-        genomes, fitness, breeding = told.population.genomes, told.population.fitness, self.breeding
-        if told.hyperparameters:
-            breeding = replace(breeding, config=replaced(self.config, told.hyperparameters))
-        return reproduce(genomes, fitness, told.species, breeding, boost, key)
+        genomes, fitness = told.population.genomes, told.population.fitness
+        return reproduce(genomes, fitness, told.species, self.breeding_for(told), boost, key)
+
+    def breeding_for(self, told: Told) -> Breeding:
+        """The configuration's, or by hyperparameters that were taken over."""
+        if not told.hyperparameters:
+            return self.breeding
+        return replace(self.breeding, config=replaced(self.config, told.hyperparameters))
 
     def sort(self, genomes: Genomes, species: Species, generation: int, rows: Array | None = None) -> Species:
         """See `Breeder`."""
@@ -86,6 +94,14 @@ class Genetic:
 def breeder_of(breeding: Breeding) -> Breeder:
     """The breeder that the configuration names."""
     config = breeding.config
+    if config.diversity.method == "novelty":
+        from islands.algorithms.novelty import Novelty
+
+        return Novelty(breeding)
+    if config.diversity.method == "map-elites":
+        from islands.algorithms.elites import MapElites
+
+        return MapElites(breeding)
     if config.algorithm == "ga":
         return Genetic(breeding)
     from islands.algorithms.search import Search

@@ -96,6 +96,8 @@ def nearer(steps: Array, lengths: Array) -> Array:
 class Search:
     """An `Algorithm` as a `Breeder`, with fresh starts."""
 
+    needs_behaviour = False
+
     NARROW, WIDE = 1e-9, 1e4
     """A search that looks less or farther than so many times its first scale has collapsed, or diverged."""
 
