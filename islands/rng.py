@@ -40,6 +40,7 @@ class Purpose(IntEnum):
     HELD_OUT = 10
     REPLACEMENT = 11
     EXAMINATION = 12
+    PLAY = 20
 
 
 @kernel_as("uint64(uint64)")
