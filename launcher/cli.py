@@ -283,7 +283,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
         sys.exit(0)
     except click.ClickException as error:
-        print(f"evolab: {error.format_message()}; see `evolab --help`", file=sys.stderr)
+        print(f"evolab: {' '.join(error.format_message().split())}; see `evolab --help`", file=sys.stderr)
         sys.exit(error.exit_code)
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)

@@ -64,12 +64,10 @@ def test_mean_interval_ends_and_steps_are_those_of_the_episodes(finished):
 
 
 def test_a_task_whose_episodes_are_all_the_same_is_played_once():
-    config = loading.override(tiny(), ["task.name=xor"])
-    run_task = make(config)
-    _, _, genomes = bred(("task.name=xor",))
+    config, task, genomes = bred(("task.name=xor",))
     found = answer(asked(config, encode(genomes, 0)))
     assert found["episodes"] == 1 and found["ci95"] is None and found["solved"] in (0, 1)
-    assert found["mean"] == run_task.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64)).fitness[0]
+    assert found["mean"] == task.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64)).fitness[0]
 
 
 def test_an_episode_that_failed_leaves_no_mean(finished):
