@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from islands.genome import population as columns
-from islands.genome.population import ACTIVATIONS, HYBRID, Array, Genomes, Layout, take
+from islands.genome.population import ACTIVATIONS, HYBRID, KINDS, Array, Genomes, Layout, deeper, take
 from islands.networks import input_marks, input_slots, output_slots, write_program
 
 FORMULAS = {
@@ -29,26 +29,6 @@ FORMULAS = {
 }
 """What a neuron makes of its weighted sum x, by the name of its activation."""
 UNITS = "m, s, N; frequency in Hz, phase in rad; y is up and the ground is at 0"
-
-
-class _Deep(NamedTuple):
-    """What a layout says of hidden layers, and the columns of `Genomes.shared` where their weights lie."""
-
-    layers: int
-    recurrent: int
-    inner_bias: int
-    deep: int
-    deep_bias: int
-    own: int
-
-
-def _deep(layout: Layout) -> _Deep:
-    width, layers = layout.hidden, int(getattr(layout, "layers", 1))
-    inner_bias = columns.SHARED_GENES + width * layout.inputs
-    deep = inner_bias + width * layout.node_bias
-    deep_bias = deep + (layers - 1) * width * width
-    own = deep_bias + (layers - 1) * width * layout.node_bias
-    return _Deep(layers, int(getattr(layout, "recurrent", 0)), inner_bias, deep, deep_bias, own)
 
 
 class Heard(NamedTuple):
@@ -215,7 +195,7 @@ def _evolved(one: Genomes, layout: Layout, slots: int, parts: Sequence[str]) -> 
         neurons.append(
             Neuron(
                 names.get(k) or next(hidden),
-                _activation(one, int(order[k]), layout),
+                KINDS[one.node_kind[order[k]]] or ACTIVATIONS[layout.activation],
                 short(one.node_bias[order[k]]) if layout.node_bias else 0.0,
                 tuple(Heard(int(source[c]), short(weight[c]), bool(source[c] >= slots + k)) for c in heard),
             )
@@ -223,30 +203,23 @@ def _evolved(one: Genomes, layout: Layout, slots: int, parts: Sequence[str]) -> 
     return neurons, drivers
 
 
-def _activation(one: Genomes, row: int, layout: Layout) -> str:
-    """What the neuron `row` computes: its own function where it has one."""
-    kinds = getattr(one, "node_kind", None)
-    kind = 0 if kinds is None else int(kinds[row])
-    return tuple(FORMULAS)[kind - 1] if kind else ACTIVATIONS[layout.activation]
-
-
 def _fixed(one: Genomes, layout: Layout, slots: int, parts: Sequence[str]) -> tuple[list[Neuron], list[int | None]]:
     """The layers of a fixed topology: hidden neurons layer by layer, then the outputs."""
     width, activation, shared = layout.hidden, ACTIVATIONS[layout.activation], one.shared[0]
-    at, neurons = _deep(layout), list[Neuron]()
+    at, neurons = deeper(layout), list[Neuron]()
     weights, muscle = _first_layer(one, layout)
-    bias = np.zeros((at.layers, width), np.float32)
+    bias = np.zeros((layout.layers, width), np.float32)
     if layout.node_bias:
         bias[0] = shared[at.inner_bias :][:width]
-        bias[1:] = shared[at.deep_bias :][: width * (at.layers - 1)].reshape(-1, width)
-    for layer in range(at.layers):
+        bias[1:] = shared[at.deep_bias :][: width * (layout.layers - 1)].reshape(-1, width)
+    for layer in range(layout.layers):
         if layer:
             weights = shared[at.deep + (layer - 1) * width * width :][: width * width].reshape(width, width)
         base = slots + (layer - 1) * width if layer else 0
         own = shared[at.own + layer * width * width :][: width * width].reshape(-1, width)
         for h in range(width):
             heard = [Heard(base + i, short(weight)) for i, weight in enumerate(weights[h])]
-            if at.recurrent:
+            if layout.recurrent:
                 mine = slots + layer * width
                 heard += [Heard(mine + i, short(weight), True) for i, weight in enumerate(own[h])]
             neurons.append(Neuron(f"hidden_{len(neurons)}", activation, short(bias[layer, h]), tuple(heard)))

@@ -49,7 +49,7 @@ def thought(task: Task, genomes: Genomes, row: int, steps: int, seed: int, neuro
     one, layout = take(genomes, [row]), task.layout
     room = (len(one.body_id), len(one.muscle_id))
     slots = input_slots(layout, *room)
-    brain = networks_lanes.make_brain(slots, layout.hidden, len(one.node_id), len(one.conn_id), room[1])
+    brain = networks_lanes.make_brain(slots, layout, len(one.node_id), len(one.conn_id), room[1])
     load = networks_lanes.load_fixed if layout.hidden else networks_lanes.load_neat
     for lane in range(LANES):
         load(brain, one, 0, lane, layout, room, slots)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from islands.genome.population import BODY_GENES, take
+from islands.config import FUNCTIONS
+from islands.genome.population import ACTIVATIONS, BODY_GENES, take
 from islands.tasks import NAMES
 from islands.tasks.senses import sensor_names
 from islands.wiring import FORMULAS, describe
@@ -53,13 +54,19 @@ def interpreted(
     bias=st.sampled_from(["node", "input", "none"]),
     activation=st.sampled_from(["tanh", "sigmoid"]),
     recurrent=st.sampled_from([0.0, 0.7]),
+    layers=st.integers(1, 3),
+    functions=st.sampled_from(["", "relu, sin, gaussian", "tanh,sigmoid,relu,sin,gaussian,identity,abs"]),
     key=st.integers(0, 2**32),
 )
 def test_any_genome_spelled_out_computes_what_the_engine_does_step_by_step(
-    mode: str, felt: str, bias: str, activation: str, recurrent: float, key: int
+    mode: str, felt: str, bias: str, activation: str, recurrent: float, layers: int, functions: str, key: int
 ) -> None:
     wanted = (f"task.proprioception={felt}", f"network.bias={bias}", f"network.activation={activation}")
-    config, task, genomes = bred((f"mode={mode}", f"mutation.recurrent={recurrent}", *wanted), 6, key)
+    if mode == "neat":
+        wanted += (f"mutation.recurrent={recurrent}", f"network.activations={functions}")
+    else:
+        wanted += (f"network.layers={layers}", f"network.recurrent={recurrent > 0}".lower(), "network.hidden=5")
+    config, task, genomes = bred((f"mode={mode}", *wanted), 6, key)
     wiring = describe(genomes, key % 4, task.layout, sensor_names(task, config))
     record = json.loads(json.dumps(wiring.as_dict()))
     engine = thought(task, genomes, key % 4, 4, key, len(wiring.neurons), forgets=False)
@@ -76,6 +83,17 @@ def test_networks_with_cycles_remember_and_others_do_not() -> None:
     assert any(describe(genomes, row, task.layout).memory for row in range(4))
     _, task, genomes = bred(("mutation.recurrent=0",))
     assert not any(describe(genomes, row, task.layout).memory for row in range(4))
+
+
+def test_an_elman_network_remembers_all_its_hidden_neurons() -> None:
+    _, task, genomes = bred(("mode=pure", "network.layers=2", "network.hidden=3", "network.recurrent=true"), 2)
+    assert describe(genomes, 0, task.layout).memory == (0, 1, 2, 3, 4, 5)
+
+
+def test_neurons_with_functions_of_their_own_say_so() -> None:
+    _, task, genomes = bred(("network.activations=sin,abs",), 20)
+    hidden = [n for row in range(4) for n in describe(genomes, row, task.layout).neurons if n.name[:6] == "hidden"]
+    assert {neuron.activation for neuron in hidden} == {"sin", "abs"}
 
 
 def test_stages_hold_every_neuron_once_and_hear_only_what_is_known_by_then() -> None:
@@ -128,4 +146,4 @@ def test_an_input_that_is_always_one_is_part_of_the_biases() -> None:
 
 
 def test_every_activation_has_a_formula() -> None:
-    assert list(FORMULAS) == list(COMPUTED)
+    assert tuple(FORMULAS) == tuple(COMPUTED) == FUNCTIONS and set(ACTIVATIONS) < set(FORMULAS)

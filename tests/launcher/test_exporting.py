@@ -39,6 +39,10 @@ CASES = [
     ("mutation.recurrent=0.7",),
     ("mutation.recurrent=0.7", ALL, "network.activation=sigmoid"),
     ("task.name=double_pole", "task.velocities=false", "mutation.recurrent=0.7"),
+    ("mode=pure", "network.layers=3", "network.recurrent=true", "network.hidden=6"),
+    ("mode=hybrid", ALL, "network.layers=2", "network.bias=input"),
+    ("task.name=double_pole", "task.velocities=false", "mode=pure", "network.recurrent=true"),
+    ("network.activations=sigmoid,relu,sin,gaussian,identity,abs", "mutation.recurrent=0.3"),
     ("network.connectivity=none", "network.bias=none"),
 ]
 WITHOUT_US = """
@@ -127,7 +131,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     """All of `CASES`, written in every format."""
     folder = tmp_path_factory.mktemp("exported")
     made = [cased(assignments, folder / str(i)) for i, assignments in enumerate(CASES)]
-    assert sum(bool(case.wiring.memory) for case in made) >= 3
+    assert sum(bool(case.wiring.memory) for case in made) >= 6
     return made
 
 
