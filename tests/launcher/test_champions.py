@@ -14,6 +14,7 @@ from islands.rundir import RunDir
 from launcher import champions, exporting
 from tests.islands.evolving import evolve, make_run, result, tiny
 from tests.launcher.launches import evolab
+from tests.launcher.test_best import study_of
 
 TINY = ("task.duration=1", "population=16", "generations=3")
 
@@ -126,6 +127,20 @@ def test_a_file_that_was_named_is_replaced_and_one_that_was_not_is_kept(home: Pa
 )
 def test_what_cannot_be_done_is_refused_in_one_line(home: Path, arguments: tuple[str, ...], words: str) -> None:
     assert words in refused(home, *arguments)
+
+
+def test_the_champion_of_a_study_is_that_of_its_best_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of(tmp_path, [(3.0,), (9.0,), (5.0,)])
+    (spec,) = study.read(2).runs
+    names, seeds = zip(*spec.islands, strict=True)
+    run = make_run(study.run(2, spec).path, tiny(*TINY), names, seeds)
+    evolve(run)
+    monkeypatch.chdir(tmp_path)
+    chosen = champions.find("study", None, None, ())
+    assert (chosen.about["study"], chosen.about["trial"], chosen.about["island"]) == ("study", 2, names[0])
+    assert chosen.genome == run.island(names[0]).champion.read_bytes()
+    with pytest.raises(ConfigError, match="--island"):
+        champions.find("study", "0", None, ())
 
 
 def test_a_champion_that_is_not_the_one_recorded_is_refused(tmp_path: Path) -> None:
