@@ -130,12 +130,24 @@ class Worth:
     episodes: int
 
 
-def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int) -> Worth:
-    """Re-run genome `row` on `episodes` episodes of the stream `key`; once, where every episode is the same."""
+def play_alone(
+    task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int, pace: Pace | None = None
+) -> Played:
+    """Play genome `row` on `episodes` episodes of the stream `key`; once, where every episode is the same."""
     episodes = episodes if task.random else 1
     streams = np.array([substream(key, e) for e in range(episodes)], np.uint64)
-    one = take(genomes, [row])
-    scores = task.play(one, np.zeros(episodes, np.int64), streams).fitness.astype(np.float64)
+    play = functools.partial(pace.play, task) if pace else task.play
+    return play(take(genomes, [row]), np.zeros(episodes, np.int64), streams)
+
+
+def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int) -> Worth:
+    """What genome `row` is worth on `episodes` episodes of the stream `key`."""
+    return worth(play_alone(task, genomes, row, key, episodes).fitness)
+
+
+def worth(fitness: Array) -> Worth:
+    """The mean of episodes' fitness (float [E]) with its interval, which is a point where there is one episode."""
+    scores, episodes = fitness.astype(np.float64), len(fitness)
     mean = float(scores.mean())
     half = (
         0.0 if episodes == 1 else float(stdtrit(episodes - 1, 0.975)) * float(scores.std(ddof=1)) / math.sqrt(episodes)

@@ -282,9 +282,9 @@ def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
     from islands import faults, files
     from islands.errors import DiskError, EvolabError
-    from launcher import cli_machine, cli_operate, cli_search, cli_units
+    from launcher import cli_champion, cli_machine, cli_operate, cli_search, cli_units
 
-    for module in (cli_search, cli_units, cli_machine, cli_operate):
+    for module in (cli_search, cli_champion, cli_units, cli_machine, cli_operate):
         for command in module.COMMANDS:
             commands.add_command(command)
     try:
@@ -293,7 +293,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
         sys.exit(0)
     except click.ClickException as error:
-        print(f"evolab: {error.format_message()}; see `evolab --help`", file=sys.stderr)
+        print(f"evolab: {' '.join(error.format_message().split())}; see `evolab --help`", file=sys.stderr)
         sys.exit(error.exit_code)
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)
