@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from islands.errors import ConfigError, DiskError
 from islands.files import move, remove, replace_atomically, told_in_one_line
 from islands.files import read as read_file
-from islands.genome.population import Array, Genomes, Population
+from islands.genome.population import Array, Genomes, Population, read_back, written
 from islands.rundir import checkpoints_in
 from islands.speciation import Species
 
@@ -108,9 +108,9 @@ def read(path: Path, owner: dict[str, Any]) -> State:
         raise ValueError("its content does not have the digest it states")
     if plain["owner"] != owner:
         raise ConfigError(f"checkpoint {path}", expected=f"one of {owner}", got=f"{plain['owner']}")
-    genomes = _group(arrays, "genomes", Genomes)
+    genomes = _group(arrays, "genomes")
     species = Species(
-        representative=_group(arrays, "representative", Genomes),
+        representative=_group(arrays, "representative"),
         threshold=plain["threshold"],
         following=plain["following"],
         **{name: arrays[f"species.{name}"] for name in _SPECIES},
@@ -129,8 +129,8 @@ _PLAIN = tuple(f.name for f in fields(State) if f.name not in ("population", "sp
 
 
 def _arrays(state: State) -> dict[str, Array]:
-    arrays = {f"genomes.{name}": array for name, array in state.population.genomes._asdict().items()}
-    arrays |= {f"representative.{name}": array for name, array in state.species.representative._asdict().items()}
+    arrays = {f"genomes.{name}": array for name, array in written(state.population.genomes).items()}
+    arrays |= {f"representative.{name}": array for name, array in written(state.species.representative).items()}
     arrays |= {f"species.{name}": getattr(state.species, name) for name in _SPECIES}
     arrays |= {_MEMORY + name: array for name, array in state.memory.items()}
     arrays["fitness"] = state.population.fitness
@@ -157,8 +157,8 @@ def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, plain
 
 
-def _group(arrays: dict[str, Array], name: str, kind: type[Genomes]) -> Genomes:
-    return kind(**{field: arrays[f"{name}.{field}"] for field in kind._fields})
+def _group(arrays: dict[str, Array], name: str) -> Genomes:
+    return read_back({field: arrays[f"{name}.{field}"] for field in Genomes._fields if f"{name}.{field}" in arrays})
 
 
 def with_population(state: State, population: Population, species: Species, counts: dict[str, int]) -> State:

@@ -15,6 +15,8 @@ MAX_BODY_NODES = 32
 """Documented ceiling of `body.max_nodes`; a larger value is an error."""
 MAX_MUSCLES = 64
 """Documented ceiling of `body.max_muscles`; a larger value is an error."""
+FUNCTIONS = ("tanh", "sigmoid", "relu", "sin", "gaussian", "identity", "abs")
+"""What `network.activations` may list, in the order of their numbers in a genome, the first of which is 1."""
 
 
 def number(default: Any, low: float | None = None, high: float | None = None) -> Any:
@@ -62,23 +64,29 @@ class BodyConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The network: `hidden` neurons of the fixed topology (pure, hybrid); the rest of NEAT's structure.
+    """The network: `layers` of `hidden` neurons of the fixed topology (pure, hybrid); the rest of NEAT's structure.
 
-    Every neuron's `activation` is tanh x, or NEAT's (2002) steep sigmoid 1 / (1 + exp(-4.9 x)).
+    `recurrent`: every hidden layer also hears its own values of the step before (Elman 1990). Every neuron's
+    `activation` is tanh x, or NEAT's (2002) steep sigmoid 1 / (1 + exp(-4.9 x)). With `activations`, some of
+    `FUNCTIONS` with commas between, every new hidden neuron (neat) draws its own of them; outputs keep `activation`.
     """
 
     hidden: int = number(8, 1, 64)
+    layers: int = number(1, 1, 8)
+    recurrent: bool = False
     max_hidden: int = number(16, 0, 128)
     connectivity: Literal["full", "sparse_inputs", "sparse_outputs", "none"] = "full"
     weight_scale: float = number(1.0, 0.0, 100.0)
     bias: Literal["node", "input", "none"] = "node"
     activation: Literal["tanh", "sigmoid"] = "tanh"
+    activations: str = ""
     output_bias: float = number(0.0, -10.0, 10.0)
 
 
 @dataclass(frozen=True)
 class MutationConfig:
-    """Rates are probabilities per offspring, except `weight_rate` and `body_rate`: per gene.
+    """Rates are probabilities per offspring, except `weight_rate` and `body_rate`: per gene; `activation`: per hidden
+    neuron, of drawing its function anew.
 
     `weights`: share of offspring whose weights change at all. `recurrent`: share of added connections that close a
     cycle; a network remembers through them.
@@ -91,6 +99,7 @@ class MutationConfig:
     add_node: float = probability(0.05)
     add_connection: float = probability(0.15)
     recurrent: float = probability(0.0)
+    activation: float = probability(0.0)
     enable: float = probability(0.02)
     disable: float = probability(0.01)
     body_rate: float = probability(0.2)

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from islands import strict_yaml, tasks, topology
-from islands.config import Config, PelletsConfig, TaskConfig
+from islands.config import FUNCTIONS, Config, PelletsConfig, TaskConfig
 from islands.errors import ConfigError, DiskError
 from islands.files import is_of_the_disk
 
@@ -36,6 +36,9 @@ LEAST_SAMPLE = 4
 
 ASIDE = ("generations", "description")
 """What may differ while a run's configuration counts as the same: its length, which may grow, and words."""
+
+ADDED = ("network.layers", "network.recurrent", "network.activations", "mutation.activation")
+"""Keys that came later: a fingerprint leaves them out at their default, so that runs from before keep theirs."""
 
 _NUMBER = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?(?:[eE]([-+]?)([0-9]+))?")
 
@@ -148,7 +151,12 @@ def flat(config: Config) -> dict[str, Any]:
 
 def fingerprint(config: Config) -> str:
     """16 hex digits that tell configurations apart, apart from what changes no generation (`ASIDE`)."""
-    values = {key: value for key, value in flat(config).items() if key not in ASIDE}
+    usual = flat(Config())
+    values = {
+        key: value
+        for key, value in flat(config).items()
+        if key not in ASIDE and (key not in ADDED or value != usual[key])
+    }
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
@@ -321,6 +329,19 @@ def unknown_key(name: str, task: str = PelletsConfig.name) -> ConfigError:
     )
 
 
+def _check_functions(listed: str) -> None:
+    """Refuse what `network.activations` must not list."""
+    key = "network.activations"
+    names = [name.strip() for name in listed.split(",")] if listed else []
+    for name in names:
+        if name not in FUNCTIONS:
+            near = difflib.get_close_matches(name, FUNCTIONS, n=1)
+            expected = f"some of {', '.join(FUNCTIONS)}, with commas between"
+            raise ConfigError(key, expected=expected, got=repr(name), do=f"did you mean {near[0]}?" if near else "")
+    if len(set(names)) < len(names):
+        raise ConfigError(key, expected="each function once", got=repr(listed), do="leave the second one out")
+
+
 def _check_together(config: Config) -> None:
     """Refuse names that nothing answers to, and sections that are valid alone and contradict each other."""
 
@@ -333,6 +354,18 @@ def _check_together(config: Config) -> None:
         _check_algorithm(config)
     with located("migration"):
         topology.check(config.migration.topology)
+    network, fixed = config.network, config.mode != "neat"
+    _check_functions(network.activations)
+    if network.layers > 1 and not fixed:
+        refuse("network.layers", "1 in mode neat", network.layers, "neat grows its own structure")
+    if network.recurrent and not fixed:
+        refuse("network.recurrent", "false in mode neat", "true", "there, mutation.recurrent closes cycles")
+    if network.activations and fixed:
+        do = "network.activation is every neuron's there"
+        refuse("network.activations", f"nothing in mode {config.mode}", network.activations, do)
+    if config.mutation.activation and not network.activations:
+        got = config.mutation.activation
+        refuse("mutation.activation", "0 without network.activations", got, "list there what to draw from")
     body, population = config.body, config.population
     if body.min_nodes > body.max_nodes:
         refuse("body.min_nodes", f"at most body.max_nodes ({body.max_nodes})", body.min_nodes, "swap the two")

@@ -51,8 +51,13 @@ Score = Callable[[Genomes], Array]
 
 
 def agreement(config: Config, layout: Layout) -> dict[str, Any]:
-    """What islands must share to exchange genomes: the task and what a genome's arrays mean."""
-    return {**{k: int(v) for k, v in layout._asdict().items()}, "task": config.task.name, "mode": config.mode}
+    """What islands must share to exchange genomes: the task and what a genome's arrays mean.
+
+    What a layout has a default for is named only where it differs, so that pools from before it are still joined.
+    """
+    usual = Layout._field_defaults
+    told = {name: int(value) for name, value in layout._asdict().items() if value != usual.get(name)}
+    return {**told, "task": config.task.name, "mode": config.mode}
 
 
 def most_parts(config: Config, layout: Layout) -> tuple[int, int, int, int]:
@@ -68,7 +73,7 @@ def largest_publication(config: Config, layout: Layout) -> int:
     bodies, muscles, neurons, connections = most_parts(config, layout)
     body, muscle, shared = layout.columns
     genome = bodies * (8 + 4 * body) + muscles * (24 + 4 * muscle) + 4 * shared
-    genome += neurons * 12 + connections * 29 + 8192
+    genome += neurons * 13 + connections * 29 + 8192
     return config.migration.migrants * (genome + 1024) + 65536
 
 

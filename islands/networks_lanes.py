@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from islands.curves import activated, activated_by, tanh_of
 from islands.genome import population as columns
+from islands.genome.population import Layout
 from islands.kernel import kernel
-from islands.lanes import LANES, fill, fma, vload, vmax, vmin, vstore
+from islands.lanes import LANES, fill, fma, vload, vstore
 from islands.networks import input_marks, output_slots, write_program
 
 F = np.float32
@@ -21,9 +23,12 @@ F = np.float32
 class Brain(NamedTuple):
     """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
 
-    value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden neurons (pure, hybrid)
+    value: Any  # float32 rows: inputs, then neurons in program order (neat) or layer by layer, now and a step ago
     inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
-    bias: Any  # float32 rows [neurons or hidden]
+    bias: Any  # float32 rows [neurons or layers * hidden]
+    kind: Any  # float32 rows [neurons]: the function of each (neat with several)
+    deep: Any  # float32 rows [(layers - 1) * hidden * hidden]: weights from the layer before (pure, hybrid)
+    own: Any  # float32 rows [layers * hidden * hidden]: a layer's weights from itself, a step ago (recurrent)
     outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
     sums: Any  # float32 [16]
     count: Any  # int32 [16]: neurons in each lane's program
@@ -36,13 +41,17 @@ class Brain(NamedTuple):
     order: Any  # int32 [neurons]
 
 
-def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles: int) -> Brain:
+def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscles: int) -> Brain:
     """Zeroed networks with room for the largest genome of a batch."""
-    inner_rows = max(1, hidden * slots)
+    hidden, square = layout.hidden, layout.hidden * layout.hidden
+    inner_rows, held = max(1, hidden * slots), max(neurons, layout.layers * hidden)
     return Brain(
-        value=np.zeros((slots + max(neurons, hidden) + 1) * LANES, np.float32),
+        value=np.zeros((slots + held * (1 + layout.recurrent) + 1) * LANES, np.float32),
         inner=np.zeros(inner_rows * LANES, np.float32),
-        bias=np.zeros((max(neurons, hidden) + 1) * LANES, np.float32),
+        bias=np.zeros((held + 1) * LANES, np.float32),
+        kind=np.zeros((neurons * (layout.activations > 0) + 1) * LANES, np.float32),
+        deep=np.zeros(max(1, (layout.layers - 1) * square) * LANES, np.float32),
+        own=np.zeros(max(1, layout.recurrent * layout.layers * square) * LANES, np.float32),
         outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
         sums=np.zeros(LANES, np.float32),
         count=np.zeros(LANES, np.int32),
@@ -57,34 +66,8 @@ def make_brain(slots: int, hidden: int, neurons: int, connections: int, muscles:
 
 
 @kernel
-def tanh_of(value: Any) -> Any:
-    """tanh of sixteen lanes: the rational approximation of degree 13/6 that Eigen uses, error below 3e-7."""
-    x = vmax(vmin(value, fill(F(7.90531110763549805))), fill(F(-7.90531110763549805)))
-    q = x * x
-    p = fma(q, fill(F(-2.76076847742355e-16)), fill(F(2.00018790482477e-13)))
-    p = fma(q, p, fill(F(-8.60467152213735e-11)))
-    p = fma(q, p, fill(F(5.12229709037114e-08)))
-    p = fma(q, p, fill(F(1.48572235717979e-05)))
-    p = fma(q, p, fill(F(6.37261928875436e-04)))
-    p = fma(q, p, fill(F(4.89352455891786e-03)))
-    d = fma(q, fill(F(1.19825839466702e-06)), fill(F(1.18534705686654e-04)))
-    d = fma(q, d, fill(F(2.26843463243900e-03)))
-    d = fma(q, d, fill(F(4.89352518554385e-03)))
-    return p * x / d
-
-
-@kernel
-def activated(total: Any, activation: Any) -> Any:
-    """The value of neurons whose weighted sums are `total`; see `Layout.activation`."""
-    if activation == 0:
-        return tanh_of(total)
-    half = fill(F(0.5))
-    return fma(half, tanh_of(total * fill(F(2.45))), half)
-
-
-@kernel
 def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
-    """Put the fixed-topology network of genome `p` into a lane."""
+    """Put the fixed-topology network of genome `p` into a lane; it remembers nothing."""
     width = layout.hidden
     b0, b1 = genomes.body_start[p], genomes.body_start[p + 1]
     m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
@@ -122,6 +105,25 @@ def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: A
             if j < m1 - m0 and (h < width or layout.node_bias):
                 weight = genomes.muscle_gene[m0 + j, base + h]
             brain.outer[(j * (width + 1) + h) * LANES + lane] = weight
+    if layout.layers > 1 or layout.recurrent:
+        load_deeper(brain, shared, lane, layout, slots)
+
+
+@kernel
+def load_deeper(brain: Any, shared: Any, lane: Any, layout: Any, slots: Any) -> Any:
+    """Put the weights from layer to layer and of layers to themselves into a lane; see `population.Deeper`."""
+    width, more = layout.hidden, layout.layers - 1
+    at = columns.SHARED_GENES + width * (layout.sensors + layout.constant + layout.node_bias)
+    for i in range(more * width * width):
+        brain.deep[i * LANES + lane] = shared[at + i]
+    at += more * width * width
+    for i in range(more * width):
+        brain.bias[(width + i) * LANES + lane] = shared[at + i] if layout.node_bias else F(0.0)
+    at += more * width * layout.node_bias
+    for i in range(layout.recurrent * layout.layers * width * width):
+        brain.own[i * LANES + lane] = shared[at + i]
+    for i in range(layout.layers * width):
+        brain.value[(slots + i) * LANES + lane] = F(0.0)
 
 
 @kernel
@@ -137,6 +139,8 @@ def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: An
     for k in range(count):
         brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
         brain.value[(slots + k) * LANES + lane] = F(0.0)
+        if layout.activations:
+            brain.kind[k * LANES + lane] = F(genomes.node_kind[n0 + brain.order[k]])
     for j in range(room[1]):
         brain.output[j, lane] = -1
     output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
@@ -150,6 +154,10 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
     strain, bodies = used[1] * layout.strain, used[0]
     at_velocity = fixed + room[1] * layout.strain
     at_contact = at_velocity + 3 * room[0] * layout.velocity
+    last = slots + (layout.layers - 1) * width
+    if layout.recurrent:
+        for i in range(slots * LANES, (last + width) * LANES, LANES):
+            vstore(brain.value, layout.layers * width * LANES + i, vload(brain.value, i))
     for h in range(width):
         total = vload(brain.bias, h * LANES)
         base = h * slots
@@ -159,14 +167,44 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
         for i in range(at_contact, at_contact + bodies * layout.contact):
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
+        if layout.recurrent:
+            total = remembered(brain, layout, slots, h, total)
         vstore(brain.value, (slots + h) * LANES, activated(total, layout.activation))
+    if layout.layers > 1:
+        think_deeper(brain, layout, slots)
     for j in range(used[1]):
         base = j * (width + 1)
         total = vload(brain.outer, (base + width) * LANES)
         for h in range(width):
-            total = fma(vload(brain.outer, (base + h) * LANES), vload(brain.value, (slots + h) * LANES), total)
+            total = fma(vload(brain.outer, (base + h) * LANES), vload(brain.value, (last + h) * LANES), total)
         scale = fill(F(1.0)) if layout.activation == 0 else fill(F(2.45))
         vstore(brain.drive, j * LANES, tanh_of(total * scale))
+
+
+@kernel
+def think_deeper(brain: Any, layout: Any, slots: Any) -> Any:
+    """The values of the second hidden layer and those behind it, neuron by neuron."""
+    width = layout.hidden
+    for n in range(width, layout.layers * width):
+        total = vload(brain.bias, n * LANES)
+        before = slots + (n // width - 1) * width
+        for h in range(width):
+            weight = vload(brain.deep, ((n - width) * width + h) * LANES)
+            total = fma(weight, vload(brain.value, (before + h) * LANES), total)
+        if layout.recurrent:
+            total = remembered(brain, layout, slots, n, total)
+        vstore(brain.value, (slots + n) * LANES, activated(total, layout.activation))
+
+
+@kernel
+def remembered(brain: Any, layout: Any, slots: Any, neuron: Any, total: Any) -> Any:
+    """`total` of a hidden neuron with what it hears of its layer, a step ago."""
+    width = layout.hidden
+    before = slots + (layout.layers + neuron // width) * width
+    for h in range(width):
+        weight = vload(brain.own, (neuron * width + h) * LANES)
+        total = fma(weight, vload(brain.value, (before + h) * LANES), total)
+    return total
 
 
 @kernel
@@ -182,7 +220,12 @@ def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
                 for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
                     total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
                 brain.sums[lane] = total
-        vstore(brain.value, (slots + k) * LANES, activated(vload(brain.sums, 0), layout.activation))
+        if layout.activations:
+            kinds = vload(brain.kind, k * LANES)
+            value = activated_by(vload(brain.sums, 0), kinds, layout.activation, layout.activations)
+        else:
+            value = activated(vload(brain.sums, 0), layout.activation)
+        vstore(brain.value, (slots + k) * LANES, value)
     for j in range(used[1]):
         for lane in range(LANES):
             row = brain.output[j, lane]

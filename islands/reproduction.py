@@ -70,6 +70,7 @@ def rates_of(config: Config, boost: float) -> Rates:
         add_node=more(m.add_node),
         add_connection=more(m.add_connection),
         recurrent=m.recurrent,
+        activation=more(m.activation),
         enable=more(m.enable),
         disable=more(m.disable),
         body_rate=more(m.body_rate),

@@ -62,7 +62,7 @@ def solution_in(record: dict[str, Any]) -> Solution | None:
 def hidden_nodes(genomes: Genomes, layout: Layout, row: int) -> int:
     """Hidden neurons of a genome, those that nothing depends on included."""
     if layout.hidden:
-        return layout.hidden
+        return layout.layers * layout.hidden
     nodes = genomes.node_id[genomes.node_start[row] : genomes.node_start[row + 1]]
     return sum(int(depth(node)) > 0 for node in nodes)
 

@@ -73,13 +73,14 @@ def cross_body(d: Any, other: Any, p: Any, key: Any) -> Any:
 
 @kernel
 def cross_network(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any) -> Any:
-    """Biases and weights of matching genes evenly; a gene disabled in either parent is disabled in `disabled_rate`."""
+    """Matching neurons (bias, function) and weights evenly; a gene disabled in either is so in `disabled_rate`."""
     at, end = other.node_start[p], other.node_start[p + 1]
     for n in range(d.size[NODE]):
         while at < end and other.node_id[at] < d.node_id[n]:
             at += 1
         if at < end and other.node_id[at] == d.node_id[n] and uniform(key, n) < HALF:
             d.node_bias[n] = other.node_bias[at]
+            d.node_kind[n] = other.node_kind[at]
     key = substream(key, 1)
     at, end = other.conn_start[p], other.conn_start[p + 1]
     for c in range(d.size[CONNECTION]):

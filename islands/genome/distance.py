@@ -7,7 +7,8 @@ E and D count excess and disjoint genes (see `marking`), W is the mean absolute
 difference of the matching genes' weights. The paper takes N = 1 for genomes
 below 20 genes; N here is genes / 20 of the larger genome and at least 1, which
 says the same without the jump at 20. A matching part counts with its genes' mean
-difference over their ranges, a fixed-topology part with its weights' as well.
+difference over their ranges, a fixed-topology part with its weights' as well. Neurons are not genes
+here, as in the paper: neither their biases nor their functions count.
 """
 
 from __future__ import annotations

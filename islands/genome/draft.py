@@ -29,6 +29,7 @@ class Draft(NamedTuple):
     muscle_gene: Any
     node_id: Any
     node_bias: Any
+    node_kind: Any
     conn_id: Any
     conn_ends: Any
     conn_weight: Any
@@ -57,6 +58,7 @@ def make_draft(room: Room, layout: Layout) -> Draft:
         muscle_gene=np.zeros((room.muscle, muscle), np.float32),
         node_id=np.zeros(room.node, np.uint64),
         node_bias=np.zeros(room.node, np.float32),
+        node_kind=np.zeros(room.node, np.uint8),
         conn_id=np.zeros(room.connection, np.uint64),
         conn_ends=np.zeros((room.connection, 2), np.uint64),
         conn_weight=np.zeros(room.connection, np.float32),
@@ -79,6 +81,7 @@ def make_genomes(count: int, rows: Room, layout: Layout) -> Genomes:
         node_start=np.zeros(count + 1, np.int64),
         node_id=np.empty(rows.node, np.uint64),
         node_bias=np.empty(rows.node, np.float32),
+        node_kind=np.empty(rows.node, np.uint8),
         conn_start=np.zeros(count + 1, np.int64),
         conn_id=np.empty(rows.connection, np.uint64),
         conn_ends=np.empty((rows.connection, 2), np.uint64),
@@ -119,6 +122,7 @@ def load(d: Any, genomes: Any, p: Any) -> Any:
     for i in range(n1 - n0):
         d.node_id[i] = genomes.node_id[n0 + i]
         d.node_bias[i] = genomes.node_bias[n0 + i]
+        d.node_kind[i] = genomes.node_kind[n0 + i]
     for i in range(c1 - c0):
         d.conn_id[i] = genomes.conn_id[c0 + i]
         d.conn_ends[i, 0] = genomes.conn_ends[c0 + i, 0]
@@ -146,6 +150,7 @@ def store(d: Any, genomes: Any, p: Any) -> Any:
     for i in range(d.size[NODE]):
         genomes.node_id[n0 + i] = d.node_id[i]
         genomes.node_bias[n0 + i] = d.node_bias[i]
+        genomes.node_kind[n0 + i] = d.node_kind[i]
     for i in range(d.size[CONNECTION]):
         genomes.conn_id[c0 + i] = d.conn_id[i]
         genomes.conn_ends[c0 + i, 0] = d.conn_ends[i, 0]
@@ -202,14 +207,16 @@ def insert_muscle(d: Any, marking: Any, one: Any, two: Any) -> Any:
 
 @kernel
 def insert_node(d: Any, marking: Any, bias: Any) -> Any:
-    """Add a neuron; returns its row, or -1 when it exists."""
+    """Add a neuron with the network's own function; returns its row, or -1 when it exists."""
     at = _place(d.node_id, d.size[NODE], marking)
     if at >= 0:
         for i in range(d.size[NODE], at, -1):
             d.node_id[i] = d.node_id[i - 1]
             d.node_bias[i] = d.node_bias[i - 1]
+            d.node_kind[i] = d.node_kind[i - 1]
         d.node_id[at] = marking
         d.node_bias[at] = bias
+        d.node_kind[at] = 0
         d.size[NODE] += 1
     return at
 
@@ -262,6 +269,7 @@ def remove_node(d: Any, marking: Any) -> Any:
     for i in range(at, d.size[NODE] - 1):
         d.node_id[i] = d.node_id[i + 1]
         d.node_bias[i] = d.node_bias[i + 1]
+        d.node_kind[i] = d.node_kind[i + 1]
     d.size[NODE] -= 1
     remove_connections_at(d, marking)
 

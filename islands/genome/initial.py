@@ -197,7 +197,7 @@ def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, firs
 
 @kernel
 def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
-    """Draw the shared genes: the frequency multiplier and, in the fixed topologies, the hidden layer's weights."""
+    """Draw the shared genes: the frequency multiplier and, in the fixed topologies, the hidden layers' weights."""
     d.shared[columns.MULTIPLIER] = F(0.8) + F(0.4) * uniform(key, 0)
     fixed = layout.sensors + layout.constant
     for h in range(layout.hidden):
@@ -208,6 +208,18 @@ def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
             d.shared[columns.SHARED_GENES + at] = weight
         if layout.node_bias:
             d.shared[columns.SHARED_GENES + layout.hidden * fixed + h] = F(0.0)
+    draw_deeper(d, substream(key, 3), layout, first)
+
+
+@kernel
+def draw_deeper(d: Any, key: Any, layout: Any, first: Any) -> Any:
+    """Draw the weights from layer to layer, biases 0, and of each layer to itself; see `population.Deeper`."""
+    scale = F(0.0) if first.connectivity == NONE else F(first.weight_scale)
+    at = columns.SHARED_GENES + layout.hidden * (layout.sensors + layout.constant + layout.node_bias)
+    biases = at + (layout.layers - 1) * layout.hidden * layout.hidden
+    own = biases + (layout.layers - 1) * layout.hidden * layout.node_bias
+    for g in range(at, len(d.shared)):
+        d.shared[g] = normal(key, g - at) * scale if g < biases or g >= own else F(0.0)
 
 
 @kernel

@@ -67,6 +67,7 @@ class Rates(NamedTuple):
     add_node: float
     add_connection: float
     recurrent: float
+    activation: float
     enable: float
     disable: float
     body_rate: float
@@ -153,7 +154,30 @@ def change_body(d: Any, key: Any, layout: Any, rates: Any) -> Any:
 
 
 @kernel
-def add_node(d: Any, key: Any, rates: Any, limited: Any) -> Any:
+def kind_drawn(key: Any, index: Any, layout: Any) -> Any:
+    """The number of one of the layout's functions, evenly; 0 where neurons have none of their own."""
+    count = 0
+    for kind in range(columns.KIND_COUNT):
+        count += (layout.activations >> kind) & 1
+    left = below(key, index, count) if count else 0
+    for kind in range(columns.KIND_COUNT):
+        if (layout.activations >> kind) & 1:
+            if left == 0:
+                return kind
+            left -= 1
+    return 0
+
+
+@kernel
+def change_kinds(d: Any, key: Any, layout: Any, rates: Any) -> Any:
+    """Draw the functions of hidden neurons anew, each with probability `activation`."""
+    for n in range(d.size[NODE]):
+        if not is_output(d.node_id[n]) and uniform(key, 2 * n) < F(rates.activation):
+            d.node_kind[n] = kind_drawn(key, 2 * n + 1, layout)
+
+
+@kernel
+def add_node(d: Any, key: Any, layout: Any, rates: Any, limited: Any) -> Any:
     """Split a random enabled connection: in with weight 1, out with the old weight, the old one disabled.
 
     The new node's marking derives from the connection it splits; splitting the same one again after a re-enable
@@ -175,7 +199,9 @@ def add_node(d: Any, key: Any, rates: Any, limited: Any) -> Any:
         d.conn_on[c] = 0
         for number in range(d.size[NODE] + 1):
             node = mark(SPLIT, split, np.uint64(number), depth(split) + np.uint64(1))
-            if insert_node(d, node, F(0.0)) >= 0:
+            row = insert_node(d, node, F(0.0))
+            if row >= 0:
+                d.node_kind[row] = kind_drawn(key, _TRIES, layout)
                 insert_connection(d, connection_mark(source, node), source, node, F(1.0))
                 insert_connection(d, connection_mark(node, target), node, target, weight)
                 return
@@ -372,12 +398,14 @@ def mutate(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, 
         change_body(d, substream(key, 4), layout, rates)
     if layout.hidden == 0:
         if uniform(dice, 5) < F(rates.add_node):
-            add_node(d, substream(key, 5), rates, limited)
+            add_node(d, substream(key, 5), layout, rates, limited)
         if uniform(dice, 6) < F(rates.add_connection):
             add_connection(d, substream(key, 6), layout, rates, first.weight_scale, marks)
         if uniform(dice, 7) < F(rates.enable):
             switch_connection(d, substream(key, 7), 1)
         if uniform(dice, 8) < F(rates.disable):
             switch_connection(d, substream(key, 8), 0)
+        if layout.activations:
+            change_kinds(d, substream(key, 10), layout, rates)
     if uniform(dice, 9) < F(rates.weights):
         change_weights(d, substream(key, 9), layout, rates, first.weight_scale)

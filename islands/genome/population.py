@@ -15,7 +15,7 @@ derives from its muscle's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from islands.config import Config
+from islands.config import FUNCTIONS, Config
 
 Array = npt.NDArray[Any]
 
@@ -45,10 +45,13 @@ class Layout(NamedTuple):
     strain: int  # 1: one input per muscle, its strain
     velocity: int  # 1: three inputs per body node, its velocity
     contact: int  # 1: one input per body node, whether it touches the ground
-    hidden: int  # hidden neurons of the fixed topologies; 0 in neat
+    hidden: int  # neurons of each hidden layer of the fixed topologies; 0 in neat
     body: int  # 1: genomes have bodies
     outputs: int  # outputs of a task without bodies; 0 with
     activation: int  # 0 tanh x, 1 the sigmoid 1 / (1 + exp(-4.9 x))
+    layers: int = 1  # hidden layers of the fixed topologies
+    recurrent: int = 0  # 1: every hidden layer hears its own values of the step before (Elman 1990)
+    activations: int = 0  # bit k: a hidden neuron may have the function k (`KINDS`); 0: all have `activation`
 
     @property
     def inputs(self) -> int:
@@ -62,6 +65,7 @@ class Layout(NamedTuple):
         body = BODY_GENES + width * (3 * self.velocity + self.contact)
         muscle = MUSCLE_GENES + width * self.strain + (width + self.node_bias if width else 0)
         shared = SHARED_GENES + width * (self.inputs + self.node_bias)
+        shared += width * ((self.layers - 1) * (width + self.node_bias) + self.recurrent * self.layers * width)
         return body, muscle, shared
 
 
@@ -80,12 +84,13 @@ class Genomes(NamedTuple):
     node_start: Array  # int64 [P + 1]
     node_id: Array  # uint64 [N]
     node_bias: Array  # float32 [N]
+    node_kind: Array  # uint8 [N]: the neuron's own function (`KINDS`); 0: the network's `activation`
     conn_start: Array  # int64 [P + 1]
     conn_id: Array  # uint64 [C]
     conn_ends: Array  # uint64 [C, 2]: markings of source and target
     conn_weight: Array  # float32 [C]
     conn_on: Array  # uint8 [C]: 1 enabled, 0 disabled
-    shared: Array  # float32 [P, columns[2]]: frequency multiplier, then weights
+    shared: Array  # float32 [P, columns[2]]: frequency multiplier, then weights (see `Deeper` for their order)
 
     @property
     def count(self) -> int:  # type: ignore[override]  # nobody looks for a value in this tuple
@@ -96,7 +101,7 @@ class Genomes(NamedTuple):
 _TABLES = {
     "body_start": ("body_id", "body_gene"),
     "muscle_start": ("muscle_id", "muscle_ends", "muscle_gene"),
-    "node_start": ("node_id", "node_bias"),
+    "node_start": ("node_id", "node_bias", "node_kind"),
     "conn_start": ("conn_id", "conn_ends", "conn_weight", "conn_on"),
 }
 """The columns of each ragged table by the name of its row index."""
@@ -112,13 +117,49 @@ class Population:
     def digest(self) -> str:
         """SHA-256 of genomes and fitness: equal digests, equal populations bit for bit."""
         state = hashlib.sha256()
-        for array in (*self.genomes, self.fitness):
+        for array in (*written(self.genomes).values(), self.fitness):
             state.update(np.ascontiguousarray(array).data)
         return state.hexdigest()
 
 
 ACTIVATIONS = ("tanh", "sigmoid")
 """What neurons compute of their sum, in the order of their numbers in a layout."""
+NETWORKS_OWN, TANH, SIGMOID, RELU, SIN, GAUSSIAN, IDENTITY, ABS = range(8)
+KINDS = ("", *FUNCTIONS)
+"""Functions of a neuron by `Genomes.node_kind`: tanh x; 1 / (1 + exp(-4.9 x)); max(0, x); sin x; exp(-x^2); x; |x|.
+
+relu, identity and abs end at `BOUND` on either side, so that a cycle through them stays finite.
+"""
+KIND_COUNT = len(KINDS)
+BOUND = 1000.0
+
+
+class Deeper(NamedTuple):
+    """Columns of `Genomes.shared` where a fixed topology's weights lie, H neurons a layer, L layers, I inputs.
+
+    Row by row: input -> first layer [H, I]; its biases [H]; layer -> next layer [L - 1, H, H] (receiving neuron first);
+    their biases [L - 1, H]; layer -> itself [L, H, H], of the step before. What the layout is without has no columns.
+    """
+
+    inner: int
+    inner_bias: int
+    deep: int
+    deep_bias: int
+    own: int
+
+
+def deeper(layout: Layout) -> Deeper:
+    """The columns at which each kind of weights starts."""
+    width, more = layout.hidden, layout.layers - 1
+    inner_bias = SHARED_GENES + width * layout.inputs
+    deep = inner_bias + width * layout.node_bias
+    deep_bias = deep + more * width * width
+    return Deeper(SHARED_GENES, inner_bias, deep, deep_bias, deep_bias + more * width * layout.node_bias)
+
+
+def mask_of(activations: str) -> int:
+    """`Layout.activations` of the key `network.activations`."""
+    return sum({1 << KINDS.index(name.strip()) for name in activations.split(",") if name.strip()})
 
 
 def layout_of(config: Config, sensors: int, outputs: int, felt: str = "none") -> Layout:
@@ -138,7 +179,24 @@ def layout_of(config: Config, sensors: int, outputs: int, felt: str = "none") ->
         body=int(outputs == 0),
         outputs=outputs,
         activation=ACTIVATIONS.index(config.network.activation),
+        layers=1 if config.mode == "neat" else config.network.layers,
+        recurrent=0 if config.mode == "neat" else int(config.network.recurrent),
+        activations=mask_of(config.network.activations) if config.mode == "neat" else 0,
     )
+
+
+def written(genomes: Genomes) -> dict[str, Array]:
+    """The columns as they are written and digested: neurons' functions only where one has a function of its own."""
+    columns: dict[str, Array] = genomes._asdict()
+    if not genomes.node_kind.any():
+        del columns["node_kind"]
+    return columns
+
+
+def read_back(columns: Mapping[str, Array]) -> Genomes:
+    """The genomes of `written` columns; KeyError or TypeError where they are not those of genomes."""
+    kinds = {} if "node_kind" in columns else {"node_kind": np.zeros(len(columns["node_id"]), np.uint8)}
+    return Genomes(**columns, **kinds)
 
 
 def take(genomes: Genomes, rows: Sequence[int] | Array) -> Genomes:
@@ -176,7 +234,7 @@ def replace(genomes: Genomes, slots: Sequence[int], newcomers: Genomes) -> Genom
 def encode(genomes: Genomes, row: int) -> bytes:
     """One genome as safetensors bytes; equal genomes give equal bytes."""
     one = take(genomes, [row])
-    return bytes(save_tensors({name: np.ascontiguousarray(array) for name, array in one._asdict().items()}))
+    return bytes(save_tensors({name: np.ascontiguousarray(array) for name, array in written(one).items()}))
 
 
 def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
@@ -191,7 +249,7 @@ def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
 def _decode_one(blob: bytes, layout: Layout) -> Genomes:
     try:
         tensors = load_tensors(blob)
-        genomes = Genomes(**tensors)
+        genomes = read_back(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"unreadable: {error}") from error
     reason = flaw(genomes, layout) or ("" if genomes.count == 1 else f"shape: {genomes.count} genomes")
@@ -203,7 +261,7 @@ def _decode_one(blob: bytes, layout: Layout) -> Genomes:
 def flaw(genomes: Genomes, layout: Layout) -> str:
     """Why `genomes` are not well-formed for `layout`; empty when they are."""
     body, muscle, shared = layout.columns
-    kinds = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8}
+    kinds = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8, "kind": np.uint8}
     for name, array in genomes._asdict().items():
         if array.dtype != kinds.get(name.split("_")[-1], np.float32):
             return f"shape: {name} is {array.dtype}"
@@ -221,6 +279,10 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
     for name in ("body_gene", "muscle_gene", "node_bias", "conn_weight", "shared"):
         if not np.isfinite(getattr(genomes, name)).all():
             return f"not-finite: {name}"
+    known = [kind for kind in range(KIND_COUNT) if layout.activations >> kind & 1]
+    hidden = genomes.node_id >> np.uint64(56) > 0  # see `marking.is_output`
+    if not ((genomes.node_kind == NETWORKS_OWN) | (hidden & np.isin(genomes.node_kind, known))).all():
+        return "shape: a neuron with a function that it cannot have"
     return _broken_reference(genomes, layout)
 
 

@@ -85,7 +85,7 @@ class Pellets:
         room = (int(bodies.max()), int(muscles.max()))
         slots = input_slots(self.layout, *room)
         neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
-        brain = make_brain(slots, self.layout.hidden, int(neurons), int(connections), room[1])
+        brain = make_brain(slots, self.layout, int(neurons), int(connections), room[1])
         order = np.lexsort((np.diff(genomes.conn_start)[items], bodies[items], muscles[items]))
         count = len(items)
         fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)

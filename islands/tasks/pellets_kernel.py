@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from islands.curves import sine_of_turns
 from islands.genome import population as columns
 from islands.kernel import kernel
 from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
 from islands.networks import find
 from islands.rng import uniform
 from islands.tasks import pellets_physics as physics
-from islands.tasks.pellets_physics import DT, GRAVITY, F, sine_of_turns
+from islands.tasks.pellets_physics import DT, GRAVITY, F
 
 FINISHED, NOT_FINITE, TOO_FAR, TOO_HIGH, EXPLODED = range(5)
 """Why an episode ended."""

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from islands.curves import sine_of_turns
 from islands.kernel import kernel
-from islands.lanes import LANES, any_lane, fill, fma, select, vabs, vfloor, vload, vmax, vmin, vsqrt, vstore
+from islands.lanes import LANES, any_lane, fill, fma, select, vabs, vload, vmax, vmin, vsqrt, vstore
 
 F = np.float32
 DT = F(1.0 / 30.0)
@@ -75,21 +76,6 @@ def make_lanes(nodes: int, muscles: int) -> Lanes:
     signs = np.zeros(nodes * muscles * LANES, np.float32)
     per_muscle = [np.zeros(muscles * LANES, np.float32) for _ in range(12)]
     return Lanes._make([*per_node, signs, *per_muscle, np.zeros(LANE_ROWS * LANES, np.float32)])
-
-
-@kernel
-def sine_of_turns(turns: Any) -> Any:
-    """sin(2 pi turns) of sixteen lanes: reduced to a quarter turn, then a polynomial; error below 2e-7."""
-    r = turns - vfloor(turns + fill(F(0.5)))
-    r = select(r > fill(F(0.25)), fill(F(0.5)) - r, r)
-    r = select(r < fill(F(-0.25)), fill(F(-0.5)) - r, r)
-    q = r * r
-    p = fma(q, fill(F(-15.09464257682298)), fill(F(42.05869394489765)))
-    p = fma(q, p, fill(F(-76.70585975306136)))
-    p = fma(q, p, fill(F(81.60524927607504)))
-    p = fma(q, p, fill(F(-41.34170224039976)))
-    p = fma(q, p, fill(F(6.283185307179586)))
-    return p * r
 
 
 @kernel

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from islands.genome.population import HYBRID, Array, Genomes, Layout
-from islands.networks_torch import FixedNetworks, NeatNetworks, networks_of, think
+from islands.networks_torch import FixedNetworks, NeatNetworks, memory_size, networks_of, think
 from islands.rng import uniform
 from islands.tasks import Played
 from islands.tasks.pellets_kernel import Parameters
@@ -82,8 +82,7 @@ def start(
     rows = torch.as_tensor(np.asarray(items, np.int64)).to(like.device)
     networks = _rows(networks_of(genomes, layout, room, like), rows)
     body, position, draws = _rows(body, rows), position[rows], Draws(keys, like)
-    neurons = networks.bias.shape[1] if isinstance(networks, NeatNetworks) else 0
-    return body, networks, make_state(body, position, neurons, draws), draws
+    return body, networks, make_state(body, position, memory_size(networks), draws), draws
 
 
 def _rows(parts: Any, rows: Tensor) -> Any:

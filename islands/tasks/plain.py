@@ -135,7 +135,7 @@ class PlainTask:
         order = np.argsort(np.diff(genomes.conn_start)[items], kind="stable")
         count, slots = len(items), input_slots(self.layout, 0, shape.outputs)
         neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
-        brain = make_brain(slots, self.layout.hidden, int(neurons), int(connections), shape.outputs)
+        brain = make_brain(slots, self.layout, int(neurons), int(connections), shape.outputs)
         fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
         steps, behaviour = np.empty(count, np.int32), np.empty((count, shape.behaviour), np.float32)
         solved = np.empty(count, np.uint8)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from islands.genome.population import Array, Genomes, Layout
-from islands.networks_torch import NeatNetworks, networks_of, think
+from islands.networks_torch import memory_size, networks_of, think
 from islands.rng import uniform
 from islands.tasks import Played
 from islands.tasks.plain import translated
@@ -123,7 +123,7 @@ def play(
 def _play(batch: Batch, genomes: Genomes, layout: Layout, items: Tensor, like: Tensor) -> Tensor:
     """Play to the end; returns `Batch.results` of every episode."""
     networks: Any = networks_of(genomes, layout, (0, batch.shape.outputs), like)
-    neurons = networks.bias.shape[1] if isinstance(networks, NeatNetworks) else 0
+    neurons = memory_size(networks)
     networks = type(networks)(*(part[items] for part in networks))
     memory, rows = like.new_zeros((len(items), neurons)), torch.arange(len(items), device=like.device)
     found = like.new_zeros((len(items), 4 + batch.shape.behaviour))

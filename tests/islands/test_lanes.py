@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from islands.curves import gaussian_of, sine_of, sine_of_turns, tanh_of
 from islands.lanes import (
     LANES,
     any_lane,
@@ -22,8 +23,6 @@ from islands.lanes import (
     vsqrt,
     vstore,
 )
-from islands.networks_lanes import tanh_of
-from islands.tasks.pellets_physics import sine_of_turns
 
 F = np.float32
 ROW = st.lists(st.floats(width=32), min_size=LANES, max_size=LANES).map(lambda row: np.array(row, F))
@@ -75,6 +74,8 @@ def copied(a, source, out, goal, value):  # type: ignore[no-untyped-def]
 def curves(a, out):  # type: ignore[no-untyped-def]
     vstore(out, 0, sine_of_turns(vload(a, 0)))
     vstore(out, 16, tanh_of(vload(a, 0)))
+    vstore(out, 32, sine_of(vload(a, 0)))
+    vstore(out, 48, gaussian_of(vload(a, 0)))
 
 
 def same(found: np.ndarray, expected: np.ndarray) -> bool:
@@ -165,10 +166,12 @@ def test_loads_and_stores_touch_sixteen_numbers_at_any_offset(source: int, goal:
 @given(
     row=st.lists(st.floats(-300.0, 300.0, width=32), min_size=LANES, max_size=LANES).map(lambda row: np.array(row, F))
 )
-def test_sine_and_tanh_are_right_to_the_last_digits(row: np.ndarray) -> None:
-    out = np.zeros(32, F)
+def test_sines_tanh_and_the_bell_are_right_to_the_last_digits(row: np.ndarray) -> None:
+    out = np.zeros(64, F)
     curves(row, out)
     wide = row.astype(np.float64)
     np.testing.assert_allclose(out[:16], np.sin(2.0 * np.pi * wide), atol=3e-7)
-    np.testing.assert_allclose(out[16:], np.tanh(wide), atol=3e-7)
+    np.testing.assert_allclose(out[16:32], np.tanh(wide), atol=3e-7)
+    np.testing.assert_allclose(out[32:48], np.sin(wide), atol=1e-6)
+    np.testing.assert_allclose(out[48:], np.exp(-(wide**2)), atol=1e-6)
     assert (np.abs(out) <= 1.0 + 3e-7).all()

@@ -44,6 +44,36 @@ def nested(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"network": {"layers": 2}}, "network.layers: expected 1 in mode neat, got 2; neat grows its own structure"),
+        (
+            {"network": {"recurrent": True}},
+            "network.recurrent: expected false in mode neat, got true; there, mutation.rec",
+        ),
+        (
+            {"mode": "pure", "network": {"activations": "sin"}},
+            "network.activations: expected nothing in mode pure, got sin",
+        ),
+        ({"mutation": {"activation": 0.1}}, "mutation.activation: expected 0 without network.activations, got 0.1"),
+        ({"network": {"activations": "tanh,sine"}}, "network.activations: expected some of tanh, sigmoid, relu"),
+        ({"network": {"activations": "tanh,sine"}}, "got 'sine'; did you mean sin?"),
+        ({"network": {"activations": "sin, sin"}}, "network.activations: expected each function once, got 'sin, sin'"),
+        ({"network": {"activations": "sin,"}}, "got ''"),
+    ],
+)
+def test_what_would_have_no_effect_on_a_network_is_refused(data: dict[str, Any], told: str) -> None:
+    assert told in refusal_of(data)
+
+
+def test_a_key_that_came_later_leaves_the_fingerprint_of_those_before_it() -> None:
+    base = loading.override(Config(), ["mode=pure"])
+    deeper = loading.override(base, ["network.layers=2"])
+    assert loading.fingerprint(base) == "2b8b8073c9adb3ed" != loading.fingerprint(deeper)
+    assert set(loading.ADDED) <= {key.name for key in loading.keys()}
+
+
 def test_an_empty_mapping_is_the_defaults() -> None:
     assert loading.from_dict({}) == Config()
 
@@ -241,7 +271,7 @@ def some_config(draw: st.DrawFn) -> Config:
         return dataclasses.replace(cls(), **values)
 
     data = build(Config).as_dict()
-    free = [key for key in loading.keys() if key.name not in ("task.name", "migration.topology")]
+    free = [key for key in loading.keys() if key.name not in ("task.name", "migration.topology", "network.activations")]
     for key in draw(st.lists(st.sampled_from(free), max_size=8)):
         *sections, leaf = key.name.split(".")
         section, cls = data, Config()
@@ -251,6 +281,10 @@ def some_config(draw: st.DrawFn) -> Config:
         section[leaf] = draw(values_of(key.type, bounds))
     data["population"] = max(data["population"], 100_000)
     data["body"]["min_nodes"] = min(data["body"]["min_nodes"], data["body"]["max_nodes"])
+    if data["mode"] == "neat":
+        data["network"] |= {"layers": 1, "recurrent": False, "activations": "sin,abs"}
+    else:
+        data["mutation"]["activation"] = 0.0
     return loading.from_dict(data)
 
 

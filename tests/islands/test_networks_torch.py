@@ -73,6 +73,7 @@ def test_a_connection_that_closes_a_cycle_hears_the_tick_before() -> None:
     order = np.argsort(marks)
     genomes = genomes._replace(
         node_start=np.array([0, 1]), node_id=np.array([out], np.uint64), node_bias=np.array([0.1], np.float32),
+        node_kind=np.zeros(1, np.uint8),
         conn_start=np.array([0, 2]), conn_id=marks[order], conn_ends=ends[order],
         conn_weight=np.array([0.5, -0.8], np.float32)[order], conn_on=np.ones(2, np.uint8),
     )  # fmt: skip
@@ -105,7 +106,8 @@ def test_fixed_networks_take_each_parts_weights_from_its_own_row(felt: str, bias
     layout = task.layout
     room = (int(np.diff(genomes.body_start).max()), int(np.diff(genomes.muscle_start).max()))
     inputs = np.random.default_rng(2).normal(size=(6, input_slots(layout, *room)))
-    found = forward_fixed(fixed_networks(genomes, layout, room), torch.as_tensor(inputs)).numpy()
+    none = torch.zeros((6, 0))
+    found = forward_fixed(fixed_networks(genomes, layout, room), torch.as_tensor(inputs), none)[0].numpy()
     for p in range(6):
         node, muscle = genomes.body_gene[rows(genomes, "body", p)], genomes.muscle_gene[rows(genomes, "muscle", p)]
         shared, hidden = genomes.shared[p], []

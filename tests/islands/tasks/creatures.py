@@ -77,6 +77,7 @@ def hand_built(task: Pellets, nodes: Sequence[Sequence[float]], muscles: Sequenc
         muscle_start=np.array([0, len(muscles)]), muscle_id=np.arange(1, len(muscles) + 1, dtype=np.uint64),
         muscle_ends=ends, muscle_gene=muscle_gene,
         node_start=none, node_id=np.zeros(0, np.uint64), node_bias=np.zeros(0, np.float32),
+        node_kind=np.zeros(0, np.uint8),
         conn_start=none.copy(), conn_id=np.zeros(0, np.uint64), conn_ends=two, conn_weight=np.zeros(0, np.float32),
         conn_on=np.zeros(0, np.uint8), shared=genes,
     )  # fmt: skip
@@ -99,7 +100,7 @@ class Lanes16:
         self.slots = input_slots(self.layout, *self.room)
         neurons, connections = int(np.diff(genomes.node_start).max()), int(np.diff(genomes.conn_start).max())
         self.s = pellets_physics.make_lanes(*self.room)
-        self.brain = networks_lanes.make_brain(self.slots, self.layout.hidden, neurons, connections, self.room[1])
+        self.brain = networks_lanes.make_brain(self.slots, self.layout, neurons, connections, self.room[1])
         self.counts, self.fresh = np.zeros(LANES, np.float32), np.ones(LANES, np.float32)
         self.number, self.angle = [0] * self.count, [np.float32(0.0)] * self.count
         for lane in range(self.count):
