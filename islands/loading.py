@@ -37,7 +37,10 @@ LEAST_SAMPLE = 4
 ASIDE = ("generations", "description")
 """What may differ while a run's configuration counts as the same: its length, which may grow, and words."""
 
-ADDED = ("network.layers", "network.recurrent", "network.activations", "mutation.activation")
+ADDED = (
+    "network.layers", "network.recurrent", "network.activations", "mutation.activation", "algorithm",
+    "strategy.patience", "strategy.separable",
+)  # fmt: skip
 """Keys that came later: a fingerprint leaves them out at their default, so that runs from before keep theirs."""
 
 _NUMBER = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?(?:[eE]([-+]?)([0-9]+))?")

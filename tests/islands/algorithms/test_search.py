@@ -18,16 +18,23 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @settings(deadline=None, max_examples=20)
-@given(hidden=st.integers(1, 5), bias=st.sampled_from(["node", "input", "none"]), seed=st.integers(0, 9))
-def test_weights_taken_out_of_genomes_and_put_back_are_the_same(hidden, bias, seed):
-    config = searching("snes", f"network.hidden={hidden}", f"network.bias={bias}")
-    genomes, pattern = (
-        drawn(5, seed, config),
-        search("snes", f"network.hidden={hidden}", f"network.bias={bias}").pattern,
-    )
+@given(
+    hidden=st.integers(1, 5),
+    bias=st.sampled_from(["node", "input", "none"]),
+    layers=st.integers(1, 3),
+    recurrent=st.sampled_from(["true", "false"]),
+    seed=st.integers(0, 9),
+)
+def test_weights_taken_out_of_genomes_and_put_back_are_the_same(hidden, bias, layers, recurrent, seed):
+    shape = (f"network.hidden={hidden}", f"network.bias={bias}", f"network.layers={layers}")
+    shape = (*shape, f"network.recurrent={recurrent}")
+    config = searching("snes", *shape)
+    genomes, pattern = drawn(5, seed, config), search("snes", *shape).pattern
     vectors = vectors_of(genomes)
     back = genomes_of(vectors, pattern)
-    assert vectors.shape[1] == hidden * (4 + (bias != "none")) + hidden + (bias == "node")
+    own = layers * hidden**2 if recurrent == "true" else 0
+    deeper = (layers - 1) * hidden * (hidden + (bias == "node"))
+    assert vectors.shape[1] == hidden * (4 + (bias != "none")) + deeper + own + hidden + (bias == "node")
     assert flaw(back, make(config).layout) == "" and np.array_equal(vectors_of(back), vectors)
     genomes.shared[:, 0] = 1.0  # the multiplier of bodies' frequencies
     assert all(equal(back, row, genomes, row) for row in range(5))
