@@ -235,7 +235,7 @@ class Config:
 
     description: str = ""
     mode: Literal["neat", "pure", "hybrid"] = "neat"
-    algorithm: Literal["ga", "cmaes", "snes", "cosyne"] = "ga"
+    algorithm: Literal["ga", "cmaes", "snes"] = "ga"
     population: int = number(500, 2, 10_000_000)
     generations: int = number(150, 1, 100_000_000)
     seed: int = number(42, 0, 2**63 - 1)

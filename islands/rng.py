@@ -43,7 +43,7 @@ class Purpose(IntEnum):
     STRATEGY = 13
     HYPERPARAMETERS = 14
     DIVERSITY = 15
-    PLAY = 20
+    PLAY = 16
 
 
 @kernel_as("uint64(uint64)")

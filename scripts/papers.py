@@ -57,6 +57,21 @@ ROWS = {
     "double_pole_memory": Row(
         "Double pole without velocities, NEAT, best setting", "NEAT 6,929 (2008, population 16)", 20, 6929, 250
     ),
+    "double_pole_fixed": Row(
+        "Double pole with velocities, CMA-ES, one hidden neuron",
+        "CoSyNE 954 · CMA-ES 895 (2008)",
+        100,
+        954,
+        unfailing=True,
+    ),
+    "double_pole_memory_fixed": Row(
+        "Double pole without velocities, CMA-ES, one recurrent neuron",
+        "CoSyNE 3,416 · CMA-ES 6,061 (2008)",
+        100,
+        3416,
+        200,
+        unfailing=True,
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """Who makes the next generation: the genetic algorithm, or a search over vectors of weights.
 
 The loop knows a `Breeder`. `Genetic` breeds species (see `islands.reproduction`), `Novelty` and `MapElites` do it by
-what genomes do; cmaes, snes and cosyne are each told what the last generation scored, immigrants included, and asked for the
+what genomes do; cmaes and snes are each told what the last generation scored, immigrants included, and asked for the
 next one (`islands.algorithms.search`).
 """
 
@@ -104,16 +104,10 @@ def breeder_of(breeding: Breeding) -> Breeder:
         return MapElites(breeding)
     if config.algorithm == "ga":
         return Genetic(breeding)
+    from islands.algorithms.covariance import CovarianceMatrix
+    from islands.algorithms.natural import NaturalEvolution
     from islands.algorithms.search import Search
 
-    if config.algorithm == "cmaes":
-        from islands.algorithms.covariance import CovarianceMatrix
-
-        return Search(breeding, CovarianceMatrix(config.population, config.strategy.separable))
     if config.algorithm == "snes":
-        from islands.algorithms.natural import NaturalEvolution
-
         return Search(breeding, NaturalEvolution(config.population))
-    from islands.algorithms.synapses import Synapses
-
-    return Search(breeding, Synapses(config))
+    return Search(breeding, CovarianceMatrix(config.population, config.strategy.separable))

@@ -22,16 +22,14 @@ _KEPT = {"_mean": "mean", "_pc": "path", "_p_sigma": "step_path", "_c_1d": "cova
 class CovarianceMatrix:
     """Memory: mean, path, step_path [D]; covariance [D (D + 1) / 2], or [D] if separable; sigma, told [1]."""
 
-    mutates = False
-
     def __init__(self, population: int, separable: bool) -> None:
         self.population, self.kind = population, SepCMA if separable else CMA
 
-    def begin(self, mean: Array, scale: float, key: np.uint64) -> Memory:
+    def begin(self, mean: Array, scale: float) -> Memory:
         """See `search.Algorithm`."""
         return _known(self.kind(mean.copy(), scale, population_size=self.population))
 
-    def ask(self, memory: Memory, boost: float, key: np.uint64) -> Array:
+    def ask(self, memory: Memory, key: np.uint64) -> Array:
         """See `search.Algorithm`; vector p is drawn from substream p of `key`."""
         optimizer, vectors = self._restored(memory), []
         for p in range(self.population):

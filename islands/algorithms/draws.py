@@ -1,4 +1,4 @@
-"""Random matrices: row r is a function of (key, r) alone, so that genome r does not depend on how many there are."""
+"""A random matrix: row r is a function of (key, r) alone, so that genome r does not depend on how many there are."""
 
 from __future__ import annotations
 
@@ -8,26 +8,19 @@ import numpy as np
 
 from islands.genome.population import Array
 from islands.kernel import kernel
-from islands.rng import normal, substream, uniform
+from islands.rng import normal, substream
 
 
 @kernel
-def _fill(key: Any, gaussian: Any, out: Any) -> Any:
+def _fill(key: Any, out: Any) -> Any:
     for row in range(out.shape[0]):
         own = substream(key, row)
         for i in range(out.shape[1]):
-            out[row, i] = normal(own, i) if gaussian else uniform(own, i)
+            out[row, i] = normal(own, i)
 
 
 def normals(key: np.uint64, rows: int, columns: int) -> Array:
     """Standard normal numbers from the stream `key` (float64 [rows, columns])."""
     out = np.empty((rows, columns))
-    _fill(key, True, out)
-    return out
-
-
-def uniforms(key: np.uint64, rows: int, columns: int) -> Array:
-    """Numbers in [0, 1) from the stream `key` (float64 [rows, columns])."""
-    out = np.empty((rows, columns))
-    _fill(key, False, out)
+    _fill(key, out)
     return out

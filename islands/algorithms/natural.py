@@ -17,18 +17,16 @@ from islands.genome.population import Array
 class NaturalEvolution:
     """Memory: mean and deviation (float64 [D])."""
 
-    mutates = False
-
     def __init__(self, population: int) -> None:
         self.population = population
         raw = np.maximum(0.0, math.log(population / 2 + 1) - np.log(np.arange(1, population + 1)))
         self.utilities = raw / raw.sum() - 1 / population  # by rank, best first
 
-    def begin(self, mean: Array, scale: float, key: np.uint64) -> Memory:
+    def begin(self, mean: Array, scale: float) -> Memory:
         """See `search.Algorithm`."""
         return {"mean": mean.copy(), "deviation": np.full(len(mean), scale)}
 
-    def ask(self, memory: Memory, boost: float, key: np.uint64) -> Array:
+    def ask(self, memory: Memory, key: np.uint64) -> Array:
         """See `search.Algorithm`."""
         mean, deviation = memory["mean"], memory["deviation"]
         return np.asarray(mean + deviation * normals(key, self.population, len(mean)))

@@ -23,27 +23,24 @@ from islands.speciation import Species, sole_species
 
 Memory = dict[str, Array]
 """What an algorithm knows: arrays of at least one dimension, as they lie in a checkpoint."""
-_AFTER, _FIRST, _AFRESH = range(3)  # slots of the streams: the ask after a tell, the first one, a (fresh) start
+_AFTER, _FIRST = range(2)  # slots of the streams: the ask after a tell, and the first one
 
 
 class Ranked(NamedTuple):
     """An evaluated generation, best first."""
 
     vectors: Array  # float64 [P, D]
-    fitness: Array  # float64 [P]; NaN at the end
     foreign: Array  # bool [P]: an immigrant
 
 
 class Algorithm(Protocol):
     """Ask and tell over P vectors of D weights; pure functions of what they are given."""
 
-    mutates: bool  # whether `adaptive` boosts it
-
-    def begin(self, mean: Array, scale: float, key: np.uint64) -> Memory:
+    def begin(self, mean: Array, scale: float) -> Memory:
         """What it knows before anything is told: to look around `mean` (float64 [D]), `scale` far."""
         ...
 
-    def ask(self, memory: Memory, boost: float, key: np.uint64) -> Array:
+    def ask(self, memory: Memory, key: np.uint64) -> Array:
         """The vectors of the next generation (float64 [P, D])."""
         ...
 
@@ -52,7 +49,7 @@ class Algorithm(Protocol):
         ...
 
     def spread(self, memory: Memory) -> float:
-        """How far it looks: the largest standard deviation of a weight; NaN: it has none."""
+        """How far it looks: the largest standard deviation of a weight."""
         ...
 
 
@@ -80,7 +77,7 @@ def ranked(vectors: Array, fitness: Array, immigrants: list[int]) -> Ranked:
     tie = np.frombuffer(b"".join(content), np.uint64)
     value = fitness.astype(np.float64)
     order = np.lexsort((foreign, tie, np.where(np.isnan(value), np.inf, -value)))
-    return Ranked(vectors[order].astype(np.float64), value[order], foreign[order])
+    return Ranked(vectors[order].astype(np.float64), foreign[order])
 
 
 def nearer(steps: Array, lengths: Array) -> Array:
@@ -96,21 +93,20 @@ def nearer(steps: Array, lengths: Array) -> Array:
 class Search:
     """An `Algorithm` as a `Breeder`, with fresh starts."""
 
-    needs_behaviour = False
-
+    mutates = needs_behaviour = False
     NARROW, WIDE = 1e-9, 1e4
     """A search that looks less or farther than so many times its first scale has collapsed, or diverged."""
 
     def __init__(self, breeding: Breeding, algorithm: Algorithm) -> None:
-        self.algorithm, self.mutates, self.patience = algorithm, algorithm.mutates, breeding.config.strategy.patience
+        self.algorithm, self.patience = algorithm, breeding.config.strategy.patience
         self.scale = breeding.config.network.weight_scale
         still = breeding.first._replace(weight_scale=0.0, connectivity=FULL)
         self.pattern = draw_genomes(1, np.uint64(0), breeding.layout, still)
 
     def first(self, key: Key) -> Offspring:
         """See `islands.algorithms.Breeder`."""
-        memory = self._begun(key, 0)
-        genomes = self._asked(memory, 1.0, stream(*key, Purpose.STRATEGY, slot=_FIRST))
+        memory = self._begun(0)
+        genomes = self._asked(memory, stream(*key, Purpose.STRATEGY, slot=_FIRST))
         return Offspring(genomes, sole_species(genomes, 0, 0), {}, memory)
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
@@ -118,8 +114,8 @@ class Search:
         fitness, memory = told.population.fitness, self._noted(told)
         restarts = int(told.memory["restarts"][0])
         if self._is_spent(memory):
-            memory = self._begun(key, restarts + 1)
-        genomes = self._asked(memory, boost, stream(*key, Purpose.STRATEGY, slot=_AFTER))
+            memory = self._begun(restarts + 1)
+        genomes = self._asked(memory, stream(*key, Purpose.STRATEGY, slot=_AFTER))
         species = replace(told.species, label=np.zeros(len(fitness), np.int64), representative=take(genomes, [0]))
         if int(memory["restarts"][0]) != restarts:
             species = sole_species(genomes, restarts + 1, key[2] + 1)
@@ -133,9 +129,9 @@ class Search:
         """How far the generation was spread, and how many fresh starts there were before it."""
         return {"strategy": {"spread": self.algorithm.spread(memory), "restarts": int(memory["restarts"][0])}}
 
-    def _begun(self, key: Key, restarts: int) -> Memory:
+    def _begun(self, restarts: int) -> Memory:
         mean = vectors_of(self.pattern)[0].astype(np.float64)
-        known = self.algorithm.begin(mean, self.scale, stream(*key, Purpose.STRATEGY, slot=_AFRESH))
+        known = self.algorithm.begin(mean, self.scale)
         return {**known, "best": np.array([-np.inf]), "stale": np.zeros(1, np.int64), "restarts": np.array([restarts])}
 
     def _noted(self, told: Told) -> Memory:
@@ -152,9 +148,9 @@ class Search:
 
     def _is_spent(self, memory: Memory) -> bool:
         spread = self.algorithm.spread(memory)
-        if not (self.NARROW * self.scale <= spread <= self.WIDE * self.scale or math.isnan(spread)):
+        if not self.NARROW * self.scale <= spread <= self.WIDE * self.scale:
             return True
         return bool(self.patience and memory["stale"][0] >= self.patience)
 
-    def _asked(self, memory: Memory, boost: float, key: np.uint64) -> Genomes:
-        return genomes_of(self.algorithm.ask(memory, boost, key).astype(np.float32), self.pattern)
+    def _asked(self, memory: Memory, key: np.uint64) -> Genomes:
+        return genomes_of(self.algorithm.ask(memory, key).astype(np.float32), self.pattern)

@@ -205,11 +205,13 @@ STRUCTURE = ("mutation.add_node=0.9", "mutation.add_connection=0.5")
 MIGRATING = ("migration.every=2", "migration.migrants=2")
 STUCK = ("adaptive.enabled=true", "adaptive.patience=1", "adaptive.boost=3", "task.duration=0.1")
 STRICT = ("speciation.dynamic=false",)
+FIXED = ("mode=pure", "task.name=pendulum")
 MATING = ("selection.cull=0", "speciation.target=2")
 
 EFFECTS: dict[str, Effect] = {
     "description": Effect(("one", "another"), listed),
     "mode": Effect(("neat", "pure", "hybrid")),
+    "algorithm": Effect(("ga", "cmaes", "snes"), given=FIXED),
     "population": Effect((24, 30), sizes),
     "generations": Effect((3, 5), generations),
     "seed": Effect((1, 2)),
@@ -269,6 +271,8 @@ EFFECTS: dict[str, Effect] = {
     "selection.tournament_size": Effect((1, 4), given=("selection.method=tournament",)),
     "selection.cull": Effect((0.2, 0.8)),
     "selection.elites": Effect((0, 5)),
+    "strategy.patience": Effect((0, 1, 2), given=("algorithm=snes", *FIXED)),
+    "strategy.separable": Effect(ON_OFF, given=("algorithm=cmaes", *FIXED)),
     "adaptive.enabled": Effect(ON_OFF, boosts, STUCK),
     "adaptive.patience": Effect((1, 3), boosts, STUCK),
     "adaptive.boost": Effect((2, 3), given=STUCK),
@@ -301,7 +305,8 @@ def seen(name: str, value: object, folder: Path) -> object:
         with pytest.raises(ConfigError) as refusal:
             loading.override(Config(), [f"{name}={value}"])
         return str(refusal.value)
-    base = [each for each in BASE if name != "task.name" or not each.startswith("task.")]
+    another = any(each.startswith("task.name=") for each in (f"{name}=", *effect.given))
+    base = [each for each in BASE if not another or not each.startswith("task.")]
     return effect.seen(loading.override(Config(), [*base, *effect.given, f"{name}={value}"]), folder)
 
 

@@ -14,7 +14,7 @@ from islands.genome.population import Population
 from islands.loop import breeding_of
 from islands.tasks import make
 
-KINDS = ("cmaes", "separable", "snes", "cosyne")
+KINDS = ("cmaes", "separable", "snes")
 TINY = ("task.name=cartpole", "task.steps=60", "mode=pure", "network.hidden=2", "population=8", "generations=6")
 
 
