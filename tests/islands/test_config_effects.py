@@ -208,6 +208,8 @@ STRICT = ("speciation.dynamic=false",)
 FIXED = ("mode=pure", "task.name=pendulum")
 MATING = ("selection.cull=0", "speciation.target=2")
 
+NOVEL = ("diversity.method=novelty",)
+
 EFFECTS: dict[str, Effect] = {
     "description": Effect(("one", "another"), listed),
     "mode": Effect(("neat", "pure", "hybrid")),
@@ -273,6 +275,12 @@ EFFECTS: dict[str, Effect] = {
     "selection.elites": Effect((0, 5)),
     "strategy.patience": Effect((0, 1, 2), given=("algorithm=snes", *FIXED)),
     "strategy.separable": Effect(ON_OFF, given=("algorithm=cmaes", *FIXED)),
+    "diversity.method": Effect(("none", "novelty", "map-elites")),
+    "diversity.weight": Effect((0, 1), given=NOVEL),
+    "diversity.neighbours": Effect((1, 15), given=NOVEL),
+    "diversity.additions": Effect((0, 9), given=("diversity.neighbours=2", *NOVEL)),
+    "diversity.cells": Effect((2, 16), given=("diversity.method=map-elites",)),
+    "diversity.descriptors": Effect(("0", "1,2"), given=NOVEL),
     "adaptive.enabled": Effect(ON_OFF, boosts, STUCK),
     "adaptive.patience": Effect((1, 3), boosts, STUCK),
     "adaptive.boost": Effect((2, 3), given=STUCK),
