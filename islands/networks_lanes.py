@@ -23,12 +23,13 @@ F = np.float32
 class Brain(NamedTuple):
     """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
 
-    value: Any  # float32 rows: inputs, then neurons in program order (neat) or layer by layer, now and a step ago
+    value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden ones, layer by layer
     inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
     bias: Any  # float32 rows [neurons or layers * hidden]
     kind: Any  # float32 rows [neurons]: the function of each (neat with several)
     deep: Any  # float32 rows [(layers - 1) * hidden * hidden]: weights from the layer before (pure, hybrid)
     own: Any  # float32 rows [layers * hidden * hidden]: a layer's weights from itself, a step ago (recurrent)
+    start: Any  # float32 rows [layers * hidden]: what a neuron's sum starts from (recurrent)
     outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
     sums: Any  # float32 [16]
     count: Any  # int32 [16]: neurons in each lane's program
@@ -46,12 +47,13 @@ def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscl
     hidden, square = layout.hidden, layout.hidden * layout.hidden
     inner_rows, held = max(1, hidden * slots), max(neurons, layout.layers * hidden)
     return Brain(
-        value=np.zeros((slots + held * (1 + layout.recurrent) + 1) * LANES, np.float32),
+        value=np.zeros((slots + held + 1) * LANES, np.float32),
         inner=np.zeros(inner_rows * LANES, np.float32),
         bias=np.zeros((held + 1) * LANES, np.float32),
         kind=np.zeros((neurons * (layout.activations > 0) + 1) * LANES, np.float32),
         deep=np.zeros(max(1, (layout.layers - 1) * square) * LANES, np.float32),
         own=np.zeros(max(1, layout.recurrent * layout.layers * square) * LANES, np.float32),
+        start=np.zeros((held * layout.recurrent + 1) * LANES, np.float32),
         outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
         sums=np.zeros(LANES, np.float32),
         count=np.zeros(LANES, np.int32),
@@ -155,11 +157,12 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
     at_velocity = fixed + room[1] * layout.strain
     at_contact = at_velocity + 3 * room[0] * layout.velocity
     last = slots + (layout.layers - 1) * width
+    start = brain.bias
     if layout.recurrent:
-        for i in range(slots * LANES, (last + width) * LANES, LANES):
-            vstore(brain.value, layout.layers * width * LANES + i, vload(brain.value, i))
+        remember(brain, layout, slots)
+        start = brain.start
     for h in range(width):
-        total = vload(brain.bias, h * LANES)
+        total = vload(start, h * LANES)
         base = h * slots
         for i in range(fixed + strain):
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
@@ -167,11 +170,9 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
         for i in range(at_contact, at_contact + bodies * layout.contact):
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
-        if layout.recurrent:
-            total = remembered(brain, layout, slots, h, total)
         vstore(brain.value, (slots + h) * LANES, activated(total, layout.activation))
     if layout.layers > 1:
-        think_deeper(brain, layout, slots)
+        think_deeper(brain, layout, slots, start)
     for j in range(used[1]):
         base = j * (width + 1)
         total = vload(brain.outer, (base + width) * LANES)
@@ -182,29 +183,29 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
 
 
 @kernel
-def think_deeper(brain: Any, layout: Any, slots: Any) -> Any:
-    """The values of the second hidden layer and those behind it, neuron by neuron."""
+def think_deeper(brain: Any, layout: Any, slots: Any, start: Any) -> Any:
+    """The values of the second hidden layer and those behind it; `start`: rows with what their sums start from."""
     width = layout.hidden
     for n in range(width, layout.layers * width):
-        total = vload(brain.bias, n * LANES)
+        total = vload(start, n * LANES)
         before = slots + (n // width - 1) * width
         for h in range(width):
             weight = vload(brain.deep, ((n - width) * width + h) * LANES)
             total = fma(weight, vload(brain.value, (before + h) * LANES), total)
-        if layout.recurrent:
-            total = remembered(brain, layout, slots, n, total)
         vstore(brain.value, (slots + n) * LANES, activated(total, layout.activation))
 
 
 @kernel
-def remembered(brain: Any, layout: Any, slots: Any, neuron: Any, total: Any) -> Any:
-    """`total` of a hidden neuron with what it hears of its layer, a step ago."""
+def remember(brain: Any, layout: Any, slots: Any) -> Any:
+    """What hidden neurons' sums start from: the bias, and what each hears of its layer as it was a step ago."""
     width = layout.hidden
-    before = slots + (layout.layers + neuron // width) * width
-    for h in range(width):
-        weight = vload(brain.own, (neuron * width + h) * LANES)
-        total = fma(weight, vload(brain.value, (before + h) * LANES), total)
-    return total
+    for n in range(layout.layers * width):
+        total = vload(brain.bias, n * LANES)
+        before = slots + n // width * width
+        for h in range(width):
+            weight = vload(brain.own, (n * width + h) * LANES)
+            total = fma(weight, vload(brain.value, (before + h) * LANES), total)
+        vstore(brain.start, n * LANES, total)
 
 
 @kernel
@@ -222,10 +223,10 @@ def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
                 brain.sums[lane] = total
         if layout.activations:
             kinds = vload(brain.kind, k * LANES)
-            value = activated_by(vload(brain.sums, 0), kinds, layout.activation, layout.activations)
+            values = activated_by(vload(brain.sums, 0), kinds, layout.activation, layout.activations)
         else:
-            value = activated(vload(brain.sums, 0), layout.activation)
-        vstore(brain.value, (slots + k) * LANES, value)
+            values = activated(vload(brain.sums, 0), layout.activation)
+        vstore(brain.value, (slots + k) * LANES, values)
     for j in range(used[1]):
         for lane in range(LANES):
             row = brain.output[j, lane]

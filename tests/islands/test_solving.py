@@ -114,7 +114,7 @@ def test_cartpole_is_solved_by_the_mean_of_a_hundred_fresh_episodes(memory_folde
 class Examiner:
     """A task that notes whom it examines; `passes`: rows that pass."""
 
-    solvable, layout = True, SimpleNamespace(hidden=3)
+    solvable, layout = True, SimpleNamespace(hidden=3, layers=1)
 
     def __init__(self, *passes: int) -> None:
         self.passes, self.asked = passes, []  # type: ignore[var-annotated]

@@ -27,7 +27,7 @@ QUIET = {field.name: 0.0 for field in fields(MutationConfig)} | {"weights": 1.0}
 WILD = {**QUIET, "weight_rate": 0.8, "weight_scale": 0.5, "replace_rate": 0.1, "body_rate": 0.3, "body_scale": 0.3,
         **dict.fromkeys(("add_node", "add_connection", "enable", "disable", "add_body_node", "remove_body_node",
                          "add_muscle", "remove_muscle"), 0.5)}  # fmt: skip
-"""Rates at which everything happens often, but for the closing of cycles."""
+"""Rates at which everything happens often, but for the closing of cycles and what needs functions to draw from."""
 Sense = Callable[[int], float]
 """What an input says, by its marking."""
 

@@ -380,4 +380,4 @@ def test_adaptive_mutation_multiplies_rates_up_to_one_and_scales(boost: float) -
 
 
 def test_the_operators_of_these_tests_are_all_there_are() -> None:
-    assert {name for name, rate in WILD.items() if rate == 0.0} == {"recurrent"}
+    assert {name for name, rate in WILD.items() if rate == 0.0} == {"recurrent", "activation"}
