@@ -55,13 +55,9 @@ class CovarianceMatrix:
 
     def _restored(self, memory: Memory) -> Any:
         optimizer = self.kind(memory["mean"].copy(), 1.0, population_size=self.population)
-        names = [name for name in _KEPT if name != ("_C" if self.kind is CMA else "_c_1d")]
-        state = {name: memory[_KEPT[name]].copy() for name in names}
-        numbers = {"_sigma": float(memory["sigma"][0]), "_g": int(memory["told"][0])}
-        if self.kind is CMA:
-            optimizer.__setstate__({**state, **numbers})
-        else:
-            optimizer.__dict__.update({**state, **numbers})
+        matrix = "_c_1d" if self.kind is CMA else "_C"
+        arrays = {name: memory[_KEPT[name]].copy() for name in ("_mean", "_pc", "_p_sigma", matrix)}
+        optimizer.__setstate__({**arrays, "_sigma": float(memory["sigma"][0]), "_g": int(memory["told"][0])})
         return optimizer
 
     def _drawn_near(self, memory: Memory, vectors: Array) -> Array:
@@ -70,11 +66,12 @@ class CovarianceMatrix:
         if self.kind is CMA:
             matrix = np.zeros((len(mean), len(mean)))
             matrix[np.triu_indices(len(mean))] = memory["covariance"]
-            matrix = matrix + np.triu(matrix, 1).T
-            squares = np.einsum("md,md->m", steps, np.linalg.solve(matrix, steps.T).T)
+            variances, axes = np.linalg.eigh(matrix, UPLO="U")
+            along = steps @ axes
         else:
-            squares = (steps**2 / memory["covariance"]).sum(axis=1)
-        return np.asarray(mean + sigma * nearer(steps, np.sqrt(np.maximum(squares, 0.0))))
+            variances, along = memory["covariance"], steps
+        lengths = np.sqrt((along**2 / np.maximum(variances, 1e-300)).sum(axis=1))
+        return np.asarray(mean + sigma * nearer(steps, lengths))
 
 
 def _diagonal(count: int) -> Array:

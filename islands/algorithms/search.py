@@ -2,14 +2,14 @@
 
 A vector is all that evolves of a fixed network: the shared weights and those of each output, in the order of a genome's
 arrays. Vectors are told best first; equal scores stand in an order that their content decides and their slots do not,
-and a failed evaluation is worse than any other. A population is one species; it is another one after a fresh start.
+and a failed evaluation is worse than any other. A generation is one species, and every one another: none of its genomes
+has lived before, so that its best may be put to a task's examination.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -111,15 +111,11 @@ class Search:
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `islands.algorithms.Breeder`."""
-        fitness, memory = told.population.fitness, self._noted(told)
-        restarts = int(told.memory["restarts"][0])
+        memory = self._noted(told)
         if self._is_spent(memory):
-            memory = self._begun(restarts + 1)
+            memory = self._begun(int(memory["restarts"][0]) + 1)
         genomes = self._asked(memory, stream(*key, Purpose.STRATEGY, slot=_AFTER))
-        species = replace(told.species, label=np.zeros(len(fitness), np.int64), representative=take(genomes, [0]))
-        if int(memory["restarts"][0]) != restarts:
-            species = sole_species(genomes, restarts + 1, key[2] + 1)
-        return Offspring(genomes, species, {}, memory)
+        return Offspring(genomes, sole_species(genomes, key[2] + 1, key[2] + 1), {}, memory)
 
     def sort(self, genomes: Genomes, species: Species, generation: int, rows: Array | None = None) -> Species:
         """The one species that there is."""

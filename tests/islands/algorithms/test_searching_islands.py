@@ -1,12 +1,16 @@
 """Islands that search: interrupted, lived again, and exchanging migrants with islands of another algorithm."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from islands import loading
 from islands.config import Config
 from islands.errors import ConfigError
 from tests.islands.algorithms.searches import KINDS, searching
-from tests.islands.evolving import after, digests, evolve, history, log, make_run, result
+from tests.islands.evolving import REPOSITORY, after, digests, evolve, history, log, make_run, result
 from tests.islands.stories import newest, story
 from tests.islands.test_replay import replayed
 
@@ -75,3 +79,14 @@ def test_a_search_that_cannot_be_is_one_clear_line(assignments, says):
     with pytest.raises(ConfigError) as refusal:
         loading.override(Config(), [*base, *assignments])
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_the_double_pole_is_solved_from_the_command_line_and_the_result_says_so(memory_folder):
+    arguments = ("run", "-c", REPOSITORY / "configs/papers/double_pole_fixed.yaml", "-s", 2, "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "launcher", *map(str, arguments), "--out", str(memory_folder / "run")],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for seed in json.loads(done.stdout)["seeds"]:
+        assert seed["solved"] and 1 <= seed["evaluations_to_solve"] < 10_000 and seed["hidden_nodes"] == 1
