@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from islands.genome.population import Array, Genomes, take
 from islands.rng import substream
-from islands.tasks import Played, Task
+from islands.tasks import Played, Task, Worth
 
 BREATH = 2.0
 """Seconds of evaluation after which somebody hears of it."""
@@ -120,18 +120,11 @@ def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pac
     return groups
 
 
-@dataclass(frozen=True)
-class Worth:
-    """What a genome is worth: the mean of fresh episodes and its 95 % confidence interval (Student's t)."""
-
-    mean: float
-    low: float
-    high: float
-    episodes: int
-
-
 def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int) -> Worth:
-    """Re-run genome `row` on `episodes` episodes of the stream `key`; once, where every episode is the same."""
+    """What genome `row` is worth by `task`'s own measure, or else on `episodes` episodes of the stream `key` (Student's
+    t); on one, where every episode is the same."""
+    if task.worth is not None:
+        return task.worth(genomes, row, key)
     episodes = episodes if task.random else 1
     streams = np.array([substream(key, e) for e in range(episodes)], np.uint64)
     one = take(genomes, [row])
