@@ -58,7 +58,7 @@ class Key(NamedTuple):
 
 def keys(task: str = PelletsConfig.name) -> list[Key]:
     """Every key of a configuration of `task`, in declaration order."""
-    return list(_keys_of(Config, "", tasks.PARAMETERS[task]))
+    return list(_keys_of(Config, "", tasks.parameters_of(task)))
 
 
 def from_dict(data: object, where: str = "") -> Config:
@@ -97,10 +97,11 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     types = {key.name: key.type for key in keys(config.task.name)}
     values = {}
     for name, text in pairs:
-        if name not in types:
+        own = "task.parameters" in types and name.rpartition(".")[0] == "task.parameters"
+        if name not in types and not own:
             raise unknown_key(name, config.task.name)
         with located(name):
-            values[name] = _command_line_value(types[name], text)
+            values[name] = _command_line_value(Any if own else types[name], text)
     return replaced(config, values)
 
 
@@ -115,8 +116,13 @@ def _with_task(config: Config, name: str) -> Config:
     """`config` with another task at its defaults; refused where the old one's parameters were set, for they go."""
     if name == config.task.name:
         return config
-    task, old = _task_class({"name": name})(), config.task
-    chosen = [f"task.{each.name}" for each in dataclasses.fields(old) if getattr(old, each.name) != each.default]
+    kind, old = _task_class({"name": name}), config.task
+    task, defaults = kind(name=name), type(old)(name=old.name)
+    chosen = [
+        f"task.{each.name}"
+        for each in dataclasses.fields(old)
+        if getattr(old, each.name) != getattr(defaults, each.name)
+    ]
     if chosen:
         raise ConfigError(
             f"task.name={name}",
@@ -254,7 +260,7 @@ def _section(cls: type, data: object, prefix: str) -> Any:
 def _task_class(data: Mapping[str, Any]) -> type[TaskConfig]:
     """The dataclass of the parameters of the task that a `task` section names."""
     name = data.get("name", PelletsConfig.name)
-    return tasks.PARAMETERS[_choice(tasks.NAMES, name, "task.name")]
+    return tasks.parameters_of(_text(name, "task.name"))
 
 
 def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str) -> Any:
@@ -266,6 +272,8 @@ def _value(kind: Any, bounds: Mapping[str, Any], value: object, name: str) -> An
         return value
     if kind is str:
         return _text(value, name)
+    if typing.get_origin(kind) is Mapping:
+        return _parameters(value, name)
     return _in_bounds(kind, bounds, value, name)
 
 
@@ -284,6 +292,18 @@ def _text(value: object, name: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value):
         raise _wrong(name, "one line of text without control characters", value)
     return value
+
+
+def _parameters(value: object, name: str) -> dict[str, Any]:
+    """A mapping of names to numbers, texts and truth values."""
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "a mapping of names to values", value)
+    for key, each in value.items():
+        if not (isinstance(key, str) and key.isidentifier()):
+            raise _wrong(name, "names of Python's form", key)
+        if not isinstance(each, bool | int | float | str) or (isinstance(each, float) and not math.isfinite(each)):
+            raise _wrong(f"{name}.{key}", "a number, a text, true or false", each)
+    return dict(value)
 
 
 def _in_bounds(kind: type, bounds: Mapping[str, Any], value: object, name: str) -> float | int:
@@ -327,7 +347,9 @@ def _as_yaml_number(match: re.Match[str]) -> str:
 def unknown_key(name: str, task: str = PelletsConfig.name) -> ConfigError:
     """The error for the dotted key `name` that does not exist; names the nearest in its section, or in any section."""
     names = [key.name for key in keys(task)]
-    owners = [other for other in tasks.NAMES if other != task and name in (key.name for key in keys(other))]
+    others = [*tasks.NAMES, *(f"{prefix}:" for prefix in tasks.families.FAMILIES)]
+    own_kind = tasks.parameters_of(task)
+    owners = [each for each in others if tasks.parameters_of(each) is not own_kind and name in _names_of(each)]
     if owners:
         own = ", ".join(key for key in names if key.startswith("task."))
         return ConfigError(
@@ -361,12 +383,17 @@ def _check_functions(listed: str) -> None:
         raise ConfigError(key, expected="each function once", got=repr(listed), do="leave the second one out")
 
 
+def _names_of(task: str) -> list[str]:
+    return [key.name for key in keys(task)]
+
+
 def _check_together(config: Config) -> None:
     """Refuse names that nothing answers to, and sections that are valid alone and contradict each other."""
 
     def refuse(what: str, expected: str, got: object, do: str) -> None:
         raise ConfigError(what, expected=expected, got=str(got), do=do)
 
+    tasks.families.check(config.task)
     if config.mode == "hybrid" and not config.task.body:
         refuse("mode", f"neat or pure for the task {config.task.name}", "hybrid", "it needs a body with muscles")
     if config.algorithm != "ga":

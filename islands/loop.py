@@ -27,11 +27,11 @@ from islands.migration import Exchange, Migrator
 from islands.record import Recorder, summarise
 from islands.reproduction import Breeding, Offspring
 from islands.rng import Purpose, stream
-from islands.rollout import Pace, Scores, Worth, evaluate, spread_of, worth_of
+from islands.rollout import Pace, Scores, evaluate, spread_of, worth_of
 from islands.rundir import IslandDir
 from islands.selection import ranking
 from islands.speciation import note_progress
-from islands.tasks import Task
+from islands.tasks import Task, Worth
 
 PATIENCE = 10.0
 """Seconds that an evaluation may go on once a halt was asked for; a longer one is given up, and done again later."""
@@ -361,11 +361,12 @@ def champion_of(
     ranked = ranking(population.fitness)
     ranked = ranked[np.isfinite(population.fitness[ranked])][:SHORTLIST] if row is None else np.array([row])
     shortlist = take(population.genomes, ranked)
-    episodes = VALIDATION_EPISODES if task.random else 1
-    trial = evaluate(task, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), episodes)[0].fitness
+    chooses, judges = (task.parts.get(part, task) for part in ("validation", "held out"))
+    episodes = VALIDATION_EPISODES if chooses.random else 1
+    trial = evaluate(chooses, shortlist, np.array([stream(*key, Purpose.VALIDATION)]), episodes)[0].fitness
     if np.isnan(trial).all():
         raise EvolabError(f"champion of generation {key[2]}", got=f"no validation of {len(ranked)} that succeeded")
     row = int(ranked[int(np.nanargmax(trial))])
     held_out = stream(*key, Purpose.HELD_OUT)
-    worth = worth_of(task, population.genomes, row, held_out, config.evaluation.held_out)
+    worth = worth_of(judges, population.genomes, row, held_out, config.evaluation.held_out)
     return row, float(np.nanmax(trial)), worth

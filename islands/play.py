@@ -27,15 +27,17 @@ from islands.tasks import Task, make
 def play(task: Task, genomes: Genomes, key: np.uint64, episodes: int, pace: Pace | None = None) -> dict[str, Any]:
     """Play the one genome of `genomes` on `episodes` episodes of the stream `key`; the figures of `evolab play`.
 
-    `mean` and `ci95` are None where an episode failed: what is not known is no score.
+    `mean` and `ci95` are None where an episode failed: what is not known is no score. Where the task holds data out, they
+    are its own measure of those.
     """
+    task = task.parts.get("held out", task)
     played = play_alone(task, genomes, 0, key, episodes, pace)
-    found = worth(played.fitness)
+    found = task.worth(genomes, 0, key) if task.worth else worth(played.fitness)
     known = bool(np.isfinite(played.fitness).all())
     ended = Counter(played.reason.tolist())
     return {
         "mean": found.mean if known else None,
-        "ci95": [found.low, found.high] if known and task.random else None,
+        "ci95": [found.low, found.high] if known and (task.random or task.worth) else None,
         "episodes": found.episodes,
         "failed": int((~np.isfinite(played.fitness)).sum()),
         "solved": None if played.solved is None else int(played.solved.sum()),

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from islands.genome.population import Array, Genomes, take
 from islands.rng import substream
-from islands.tasks import Played, Task
+from islands.tasks import Played, Task, Worth
 
 BREATH = 2.0
 """Seconds of evaluation after which somebody hears of it."""
@@ -120,16 +120,6 @@ def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pac
     return groups
 
 
-@dataclass(frozen=True)
-class Worth:
-    """What a genome is worth: the mean of fresh episodes and its 95 % confidence interval (Student's t)."""
-
-    mean: float
-    low: float
-    high: float
-    episodes: int
-
-
 def play_alone(
     task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int, pace: Pace | None = None
 ) -> Played:
@@ -141,7 +131,9 @@ def play_alone(
 
 
 def worth_of(task: Task, genomes: Genomes, row: int, key: np.uint64, episodes: int) -> Worth:
-    """What genome `row` is worth on `episodes` episodes of the stream `key`."""
+    """What genome `row` is worth by `task`'s own measure, or else on `episodes` episodes of the stream `key`."""
+    if task.worth is not None:
+        return task.worth(genomes, row, key)
     return worth(play_alone(task, genomes, row, key, episodes).fitness)
 
 

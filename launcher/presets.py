@@ -10,6 +10,7 @@ from typing import NamedTuple
 from islands import loading
 from islands.config import Config
 from islands.errors import ConfigError
+from islands.tasks.families import settled
 
 _SUFFIXES = (".yaml", ".yml")
 _OTHERS = ("machines",)
@@ -56,9 +57,9 @@ def path_of(name_or_path: str) -> Path:
 
 
 def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
-    """The configuration of a preset or a file, with `overrides` ("a.b=value") applied."""
+    """The configuration of a preset or a file, with `overrides` ("a.b=value") applied and its task settled."""
     config = loading.load(path_of(name_or_path))
-    return loading.override(config, overrides) if overrides else config
+    return settled(loading.override(config, overrides) if overrides else config)
 
 
 def describe_all() -> list[Preset]:

@@ -21,6 +21,7 @@ from launcher.memory import SAMPLERS, Forgetful, Memory, OptunaMemory
 from launcher.space import ISLANDS
 from launcher.study import Study, revivable
 from launcher.trials import OBJECTIVES, STUDIES, StudyDir
+from launcher.trying import refuse_unplayable
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -156,6 +157,7 @@ def base_of(request: Request, known: Identity | None) -> Config:
         raise ConfigError(f"--mode {request.mode}", expected=f"the mode of {name} ({base.mode})", do="leave --mode out")
     if base.device != "cpu":
         raise ConfigError("device", expected="cpu: trials share the cores", got=base.device)
+    refuse_unplayable(base)
     return base
 
 

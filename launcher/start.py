@@ -19,6 +19,7 @@ from launcher import run as runs
 from launcher.complaints import complaint
 from launcher.drive import Outcome, Settings, drive
 from launcher.states import FAILED, HELD
+from launcher.trying import refuse_unplayable
 
 PRESET = "neat_baseline"
 """The configuration when none is named."""
@@ -46,6 +47,7 @@ class Request:
         config = presets.resolve(self.name, [*self.overrides, *seed, *more])
         if config.device != "cpu":
             device_of(config.device)
+        refuse_unplayable(config)
         return config
 
 

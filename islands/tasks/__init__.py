@@ -6,15 +6,19 @@ A task without bodies states its parameters and its rules in its file (see `isla
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from islands.config import Config, PelletsConfig, TaskConfig
+from islands.errors import ConfigError
 from islands.tasks import (
     acrobot,
     cartpole,
     cartpole_swing_up,
     double_pole,
+    families,
     mountain_car,
     mountain_car_continuous,
     multiplexer,
@@ -38,10 +42,31 @@ RULES: dict[str, Rules] = {module.RULES.parameters.name: module.RULES for module
 PARAMETERS: dict[str, type[TaskConfig]] = {
     PelletsConfig.name: PelletsConfig,
     **{name: rules.parameters for name, rules in RULES.items()},
+    families.Digits.name: families.Digits,
 }
-"""The parameters of every task, by name."""
+"""The parameters of every task with a plain name; see `parameters_of` for the others."""
 NAMES = tuple(PARAMETERS)
-"""Every task there is."""
+"""Every plain name."""
+
+
+def parameters_of(name: str) -> type[TaskConfig]:
+    """The parameters of the task `name`; a ConfigError with the nearest name where there is none."""
+    if name in PARAMETERS:
+        return PARAMETERS[name]
+    if family := families.family_of(name):
+        return family.parameters
+    if name in families.installed():
+        return families.User
+    prefix, colon, rest = name.partition(":")
+    known = [*NAMES, *families.installed(), *(f"{each}:{rest}" for each in families.FAMILIES if colon)]
+    near = difflib.get_close_matches(name, known, n=1)
+    forms = [family.form for family in families.FAMILIES.values()]
+    raise ConfigError(
+        "task.name",
+        expected=f"one of {', '.join([*NAMES, *families.installed(), *forms])}",
+        got=repr(name),
+        do=f"did you mean {near[0]}?" if near else "",
+    )
 
 
 @dataclass(frozen=True)
@@ -62,13 +87,37 @@ class Verdict(NamedTuple):
     generalisation: int | None  # starts that it managed, where the task has others than the usual one
 
 
+@dataclass(frozen=True)
+class Worth:
+    """What a genome is worth: a mean and its 95 % confidence interval, of so many fresh episodes (or rows)."""
+
+    mean: float
+    low: float
+    high: float
+    episodes: int
+
+
 class Task(Protocol):
-    """A batched evaluation."""
+    """A batched evaluation.
+
+    Where the champion is chosen and judged on something else than the episodes that breed it, `parts` says so: the task
+    "validation", and "held out", whose `worth` (of genome `row`, with the randomness of a stream) is its own.
+    """
 
     sensors: int
     outputs: int  # 0: as many as its body has muscles
     random: bool  # whether one episode differs from another
     solvable: bool  # whether it says when it is solved: in `Played.solved`, or by `examine`
+
+    @property
+    def parts(self) -> Mapping[str, Task]:
+        """What else there is to be played; usually nothing."""
+        ...
+
+    @property
+    def worth(self) -> Callable[[Genomes, int, np.uint64], Worth] | None:
+        """The task's own measure of a champion; None: the mean of fresh episodes."""
+        ...
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -99,6 +148,23 @@ def make(config: Config) -> Task:
         from islands.tasks.pellets import Pellets
 
         return Pellets(config)
+    if families.is_foreign(config.task):
+        return _foreign(config)
     from islands.tasks.plain import PlainTask
 
     return PlainTask(RULES[config.task.name], config)
+
+
+def _foreign(config: Config) -> Task:
+    """A task whose rules come from elsewhere."""
+    if isinstance(config.task, families.Gym):
+        from islands.tasks.gym import GymTask
+
+        return GymTask(config)
+    if isinstance(config.task, families.User):
+        from islands.tasks.users import UserTask
+
+        return UserTask(config)
+    from islands.tasks.supervised import supervised
+
+    return supervised(config)

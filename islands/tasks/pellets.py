@@ -15,13 +15,15 @@ pellet, d0 that distance when the pellet appeared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from islands.config import Config, PelletsConfig
 from islands.genome.population import Array, Genomes, Layout, layout_of
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
-from islands.tasks import Played, Verdict
+from islands.tasks import Played, Task, Verdict
 from islands.tasks.pellets_episodes import run_episodes
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import make_lanes
@@ -53,6 +55,8 @@ class Pellets:
     outputs = 0
     random = True
     solvable = False
+    parts: Mapping[str, Task] = {}
+    worth = None
 
     def __init__(self, config: Config) -> None:
         assert isinstance(config.task, PelletsConfig)

@@ -18,7 +18,7 @@ from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
 from islands.rng import substream
-from islands.tasks import Played, Verdict, plain_kernel
+from islands.tasks import Played, Task, Verdict, plain_kernel
 from islands.tasks.rules import Examination, Rules, Shape
 
 ROLES = ("reset", "observe", "act", "step", "score")
@@ -94,6 +94,9 @@ def compiled(name: str) -> Callable[..., None]:
 
 class PlainTask:
     """A task without bodies; see `islands.tasks.Task`."""
+
+    parts: Mapping[str, Task] = {}
+    worth = None
 
     def __init__(self, rules: Rules, config: Config) -> None:
         self.rules, self.name, self.device = rules, config.task.name, config.device

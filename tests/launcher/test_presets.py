@@ -32,7 +32,9 @@ NAMES = [
 ]
 PLAIN = ["cartpole", "double_pole", "double_pole_memory", "xor"]
 """Presets of the tasks without bodies."""
-ALL = sorted([*NAMES, *PLAIN])
+FOREIGN = {"digits": "digits", "hopper": "gym:Hopper-v5", "lunar_lander": "gym:LunarLander-v3"}
+"""Presets of tasks that come from elsewhere, and these tasks."""
+ALL = sorted([*NAMES, *PLAIN, *FOREIGN])
 
 
 def test_the_presets_are_the_documented_ones() -> None:
@@ -63,6 +65,11 @@ def test_a_preset_of_a_task_without_bodies_loads(name: str) -> None:
     assert config.mode == "neat" and name.startswith(config.task.name)
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_preset_of_a_task_from_elsewhere_loads(name: str) -> None:
+    assert presets.resolve(name).task.name == FOREIGN[name]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_preset_gives_a_reason_on_every_line(name: str) -> None:
     lines = presets.path_of(name).read_text(encoding="utf-8").splitlines()
@@ -79,7 +86,7 @@ def test_a_preset_gives_a_reason_on_every_line(name: str) -> None:
     [
         ("neat_basline", "did you mean neat_baseline"),
         ("pure_", "did you mean pure_baseline or pure_large"),
-        ("zzz", "valid names: cartpole, double_pole, double_pole_memory, hybrid_baseline"),
+        ("zzz", "valid names: cartpole, digits, double_pole, double_pole_memory, hopper"),
         ("", "unknown preset ''"),
         ("..", "unknown preset '..'"),
         ("NEAT_BASELINE", "unknown preset"),
