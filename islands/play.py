@@ -27,8 +27,8 @@ from islands.tasks import Task, make
 def play(task: Task, genomes: Genomes, key: np.uint64, episodes: int, pace: Pace | None = None) -> dict[str, Any]:
     """Play the one genome of `genomes` on `episodes` episodes of the stream `key`; the figures of `evolab play`.
 
-    `mean` and `ci95` are None where an episode failed: what is not known is no score. Where the task holds data out, they
-    are its own measure of those.
+    `mean` and `ci95` are None where an episode failed: what is not known is no score. Where the task holds data
+    out, they are its own measure of those.
     """
     task = task.parts.get("held out", task)
     played = play_alone(task, genomes, 0, key, episodes, pace)
