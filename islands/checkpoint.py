@@ -48,7 +48,9 @@ class State:
     record: dict[str, Any]  # the metrics line of this generation
     marks: dict[str, int] = field(default_factory=dict)  # of migrations, see `policies.after`
     hyperparameters: dict[str, float] = field(default_factory=dict)  # taken over; they stand above the configuration's
-    behaviour: Array = NOTHING  # float32 [P, D]: what the genomes did, where their breeder needs it
+    behaviour: Array = field(
+        default_factory=lambda: NOTHING
+    )  # float32 [P, D]: what genomes did, where their breeder needs it
     memory: dict[str, Array] = field(default_factory=dict)  # what its algorithm knew when it asked for this generation
 
 
