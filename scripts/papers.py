@@ -5,7 +5,7 @@
     scripts/papers.py xor --seeds 20  # one row, fewer seeds
 
 The same command again goes on where it stopped: runs lie in runs/papers/, finished ones are not repeated. The page is
-written anew from all the runs that are there. Seeds begin at 1001; presets were tuned on seeds below 1000.
+written anew from all the runs that are there. Seeds begin at 1001; presets were tuned on others.
 """
 
 from __future__ import annotations
