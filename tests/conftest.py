@@ -8,4 +8,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-"""A suite started by nohup tests the same: who ignores the end of the terminal has children that do."""
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A suite started by nohup or behind a shell's & tests the same: who ignores a signal has children that do."""

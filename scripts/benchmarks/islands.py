@@ -79,8 +79,8 @@ HEAD = """\
 Measured by `scripts/benchmarks/islands.py` on {date}, commit {commit}, {seeds} seeds an arm.
 
 Every arm of a task has the same genomes a generation ({islands} islands, or one population of {islands} times the size)
-and the same generations. Where a task can be solved, a seed is over when it is, and its cost is the evaluations until then (a
-seed without success counts with the whole budget). For pellets it is the held-out mean of the champion in the end.
+and the same generations. Where a task can be solved, a seed is over when it is, and its cost is the evaluations until
+then (a seed without success counts with the whole budget). For pellets it is the held-out mean of the champion.
 
 A figure against a control is the chance that a seed of the arm does better than one of the control (0.5: no difference)
 with its 95 % bootstrap interval, and p of a Mann-Whitney test, corrected for the number of a task's comparisons (Holm);

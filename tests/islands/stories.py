@@ -52,9 +52,10 @@ def content(state: State) -> dict[str, Any]:
         **{name: species.pop(name) for name in ("label", "number", "born", "best", "improved")},
         **{f"memory.{name}": array for name, array in state.memory.items()},
         "fitness": state.population.fitness,
+        "behaviour": state.behaviour,
     }
     plain = timeless({f.name: getattr(state, f.name) for f in dataclasses.fields(state)})
-    del plain["population"], plain["species"], plain["memory"]
+    del plain["population"], plain["species"], plain["memory"], plain["behaviour"]
     plain["record"] = timeless(plain["record"])
     return {
         **{name: (str(array.dtype), array.shape, array.tobytes()) for name, array in arrays.items()},

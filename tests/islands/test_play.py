@@ -75,7 +75,7 @@ def test_an_episode_that_failed_leaves_no_mean(finished):
     task = make(config)
 
     class Failing:
-        random, reasons = True, task.reasons
+        random, reasons, parts, worth = True, task.reasons, {}, None
 
         def play(self, genomes, items, keys):
             played = task.play(genomes, items, keys)

@@ -24,12 +24,15 @@ from tests.islands.stories import story
 from tests.islands.test_replay import replayed
 
 METHODS = ("novelty", "map-elites")
-BASE = ("task.name=cartpole", "task.steps=60", "population=20", "generations=7", "speciation.target=3")
+BASE = (
+    "task.name=cartpole", "task.steps=60", "population=20", "generations=7", "speciation.target=3",
+    "evaluation.stop_when_solved=false",
+)  # fmt: skip
 
 
 def diverse(method: str, *assignments: str) -> Config:
     """A tiny run that breeds by behaviour."""
-    return loading.override(Config(), [*BASE, f"diversity.method={method}", "diversity.cells=4", *assignments])
+    return loading.override(Config(), [*BASE, f"diversity.method={method}", "diversity.cells=3", *assignments])
 
 
 def told(config: Config, fitness, behaviour, memory=None) -> Told:
@@ -91,7 +94,7 @@ def test_the_archive_grows_by_the_additions_and_is_bounded():
 
 
 def test_a_cell_keeps_its_best_and_the_best_of_all_is_passed_on():
-    config = diverse("map-elites", "population=4", "selection.elites=0", "speciation.target=1")
+    config = diverse("map-elites", "population=4", "selection.elites=0", "migration.migrants=1")
     places = [[0.0, 0.0], [0.01, 0.01], [1.0, 1.0], [1.01, 1.01]]
     seen = told(config, [1.0, 2.0, 4.0, 3.0], places)
     made = breeder(MapElites, config).breed(seen, 1.0, (1, 0, 0))
@@ -103,7 +106,7 @@ def test_a_cell_keeps_its_best_and_the_best_of_all_is_passed_on():
 
 
 def test_what_failed_or_did_nothing_finite_is_no_elite():
-    config = diverse("map-elites", "population=4", "selection.elites=0", "speciation.target=1")
+    config = diverse("map-elites", "population=4", "selection.elites=0", "migration.migrants=1")
     seen = told(config, [1.0, np.nan, 3.0, 2.0], [[0, 0], [1, 1], [np.nan, 0], [1, 0]])
     assert sorted(elites_in(breeder(MapElites, config).breed(seen, 1.0, (1, 0, 0)).memory).fitness) == [1.0, 2.0]
 
