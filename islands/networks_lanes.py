@@ -24,12 +24,8 @@ class Brain(NamedTuple):
     """Networks of the sixteen creatures. Rows of sixteen lanes unless said otherwise."""
 
     value: Any  # float32 rows: inputs, then neurons in program order (neat) or hidden ones, layer by layer
-    inner: Any  # float32 rows [hidden * slots]: weights from the inputs (pure, hybrid)
-    bias: Any  # float32 rows [neurons or layers * hidden]
-    kind: Any  # float32 rows [neurons]: the function of each (neat with several)
-    deep: Any  # float32 rows [(layers - 1) * hidden * hidden]: weights from the layer before (pure, hybrid)
-    own: Any  # float32 rows [layers * hidden * hidden]: a layer's weights from itself, a step ago (recurrent)
-    start: Any  # float32 rows [layers * hidden]: what a neuron's sum starts from (recurrent)
+    inner: Any  # float32 rows [hidden * slots]: weights from the inputs; then those of `load_deeper` (pure, hybrid)
+    bias: Any  # float32 rows [neurons or layers * hidden]; then as many of functions (neat) or sums' starts (recurrent)
     outer: Any  # float32 rows [muscle * (hidden + 1)]: weights to each output and its bias (pure, hybrid)
     sums: Any  # float32 [16]
     count: Any  # int32 [16]: neurons in each lane's program
@@ -44,16 +40,12 @@ class Brain(NamedTuple):
 
 def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscles: int) -> Brain:
     """Zeroed networks with room for the largest genome of a batch."""
-    hidden, square = layout.hidden, layout.hidden * layout.hidden
-    inner_rows, held = max(1, hidden * slots), max(neurons, layout.layers * hidden)
+    hidden, held = layout.hidden, max(neurons, layout.layers * layout.hidden)
+    inner_rows = hidden * (slots + (layout.layers - 1 + layout.recurrent * layout.layers) * hidden) + 1
     return Brain(
         value=np.zeros((slots + held + 1) * LANES, np.float32),
         inner=np.zeros(inner_rows * LANES, np.float32),
-        bias=np.zeros((held + 1) * LANES, np.float32),
-        kind=np.zeros((neurons * (layout.activations > 0) + 1) * LANES, np.float32),
-        deep=np.zeros(max(1, (layout.layers - 1) * square) * LANES, np.float32),
-        own=np.zeros(max(1, layout.recurrent * layout.layers * square) * LANES, np.float32),
-        start=np.zeros((held * layout.recurrent + 1) * LANES, np.float32),
+        bias=np.zeros(2 * (held + 1) * LANES, np.float32),
         outer=np.zeros(muscles * (hidden + 1) * LANES, np.float32),
         sums=np.zeros(LANES, np.float32),
         count=np.zeros(LANES, np.int32),
@@ -65,6 +57,12 @@ def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscl
         marks=np.zeros(slots + 1, np.uint64),
         order=np.zeros(neurons + 1, np.int32),
     )
+
+
+@kernel
+def behind(brain: Any) -> Any:
+    """The row of `Brain.bias` at which what lies behind the biases begins."""
+    return len(brain.bias) // (2 * LANES)
 
 
 @kernel
@@ -113,17 +111,18 @@ def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: A
 
 @kernel
 def load_deeper(brain: Any, shared: Any, lane: Any, layout: Any, slots: Any) -> Any:
-    """Put the weights from layer to layer and of layers to themselves into a lane; see `population.Deeper`."""
+    """Put the weights from layer to layer, then those of layers to themselves, into a lane; see `population.Deeper`."""
     width, more = layout.hidden, layout.layers - 1
+    deep, own = width * slots, width * (slots + more * width)
     at = columns.SHARED_GENES + width * (layout.sensors + layout.constant + layout.node_bias)
     for i in range(more * width * width):
-        brain.deep[i * LANES + lane] = shared[at + i]
+        brain.inner[(deep + i) * LANES + lane] = shared[at + i]
     at += more * width * width
     for i in range(more * width):
         brain.bias[(width + i) * LANES + lane] = shared[at + i] if layout.node_bias else F(0.0)
     at += more * width * layout.node_bias
     for i in range(layout.recurrent * layout.layers * width * width):
-        brain.own[i * LANES + lane] = shared[at + i]
+        brain.inner[(own + i) * LANES + lane] = shared[at + i]
     for i in range(layout.layers * width):
         brain.value[(slots + i) * LANES + lane] = F(0.0)
 
@@ -141,8 +140,10 @@ def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: An
     for k in range(count):
         brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
         brain.value[(slots + k) * LANES + lane] = F(0.0)
-        if layout.activations:
-            brain.kind[k * LANES + lane] = F(genomes.node_kind[n0 + brain.order[k]])
+    if layout.activations:
+        kinds = behind(brain)
+        for k in range(count):
+            brain.bias[(kinds + k) * LANES + lane] = F(genomes.node_kind[n0 + brain.order[k]])
     for j in range(room[1]):
         brain.output[j, lane] = -1
     output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
@@ -150,19 +151,17 @@ def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: An
 
 @kernel
 def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> Any:
-    """Outputs of the fixed-topology networks into `drive`, from -1 to 1."""
+    """Outputs of the fixed-topology networks into `drive`, from -1 to 1; neuron n of all layers has row slots + n."""
     width = layout.hidden
     fixed = layout.sensors + layout.constant
     strain, bodies = used[1] * layout.strain, used[0]
     at_velocity = fixed + room[1] * layout.strain
     at_contact = at_velocity + 3 * room[0] * layout.velocity
-    last = slots + (layout.layers - 1) * width
-    start = brain.bias
+    start, last = 0, slots + (layout.layers - 1) * width
     if layout.recurrent:
-        remember(brain, layout, slots)
-        start = brain.start
+        start = remember(brain, layout, slots)
     for h in range(width):
-        total = vload(start, h * LANES)
+        total = vload(brain.bias, (start + h) * LANES)
         base = h * slots
         for i in range(fixed + strain):
             total = fma(vload(brain.inner, (base + i) * LANES), vload(brain.value, i * LANES), total)
@@ -184,28 +183,34 @@ def think_fixed(brain: Any, layout: Any, slots: Any, used: Any, room: Any) -> An
 
 @kernel
 def think_deeper(brain: Any, layout: Any, slots: Any, start: Any) -> Any:
-    """The values of the second hidden layer and those behind it; `start`: rows with what their sums start from."""
+    """The values of the hidden layers behind the first; `start`: the row of `bias` from which sums' starts lie."""
     width = layout.hidden
+    deep = width * slots
     for n in range(width, layout.layers * width):
-        total = vload(start, n * LANES)
+        total = vload(brain.bias, (start + n) * LANES)
         before = slots + (n // width - 1) * width
         for h in range(width):
-            weight = vload(brain.deep, ((n - width) * width + h) * LANES)
+            weight = vload(brain.inner, (deep + (n - width) * width + h) * LANES)
             total = fma(weight, vload(brain.value, (before + h) * LANES), total)
         vstore(brain.value, (slots + n) * LANES, activated(total, layout.activation))
 
 
 @kernel
 def remember(brain: Any, layout: Any, slots: Any) -> Any:
-    """What hidden neurons' sums start from: the bias, and what each hears of its layer as it was a step ago."""
+    """Write what hidden neurons' sums start from: the bias, and what each hears of its layer as it was a step ago.
+
+    Returns the row of `bias` from which it lies.
+    """
     width = layout.hidden
+    own, start = width * (slots + (layout.layers - 1) * width), behind(brain)
     for n in range(layout.layers * width):
         total = vload(brain.bias, n * LANES)
         before = slots + n // width * width
         for h in range(width):
-            weight = vload(brain.own, (n * width + h) * LANES)
+            weight = vload(brain.inner, (own + n * width + h) * LANES)
             total = fma(weight, vload(brain.value, (before + h) * LANES), total)
-        vstore(brain.start, n * LANES, total)
+        vstore(brain.bias, (start + n) * LANES, total)
+    return start
 
 
 @kernel
@@ -214,19 +219,17 @@ def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
     most = 0
     for lane in range(LANES):
         most = max(most, brain.count[lane])
-    for k in range(most):
-        for lane in range(LANES):
-            if k < brain.count[lane]:
-                total = brain.bias[k * LANES + lane]
-                for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
-                    total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
-                brain.sums[lane] = total
-        if layout.activations:
-            kinds = vload(brain.kind, k * LANES)
-            values = activated_by(vload(brain.sums, 0), kinds, layout.activation, layout.activations)
-        else:
-            values = activated(vload(brain.sums, 0), layout.activation)
-        vstore(brain.value, (slots + k) * LANES, values)
+    if layout.activations:
+        at = behind(brain)
+        for k in range(most):
+            add_up(brain, k)
+            kinds = vload(brain.bias, (at + k) * LANES)
+            own = activated_by(vload(brain.sums, 0), kinds, layout.activation, layout.activations)
+            vstore(brain.value, (slots + k) * LANES, own)
+    else:
+        for k in range(most):
+            add_up(brain, k)
+            vstore(brain.value, (slots + k) * LANES, activated(vload(brain.sums, 0), layout.activation))
     for j in range(used[1]):
         for lane in range(LANES):
             row = brain.output[j, lane]
@@ -234,3 +237,14 @@ def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
             if layout.activation and row >= 0:
                 value = F(2.0) * value - F(1.0)
             brain.drive[j * LANES + lane] = value
+
+
+@kernel
+def add_up(brain: Any, k: Any) -> Any:
+    """The weighted sums of the k-th neurons into `sums`; lanes that have none keep what is there."""
+    for lane in range(LANES):
+        if k < brain.count[lane]:
+            total = brain.bias[k * LANES + lane]
+            for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
+                total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
+            brain.sums[lane] = total
