@@ -148,11 +148,11 @@ class SelectionConfig:
 
 @dataclass(frozen=True)
 class StrategyConfig:
-    """How an `algorithm` other than ga searches; it begins with weights of standard deviation `network.weight_scale`.
+    """How an `algorithm` goes on; one other than ga begins with weights of deviation `network.weight_scale`.
 
-    After `patience` generations without a better best it starts afresh; 0: it never gives up. A fresh
-    start forgets what was found, so it is for tasks that say when they are solved. `separable`: cmaes adapts one
-    standard deviation a weight instead of a whole matrix, whose cost grows with the weights' number squared.
+    After `patience` generations without a better best it starts afresh; 0: it never gives up. A fresh start forgets
+    what was found, so it is for tasks that say when they are solved. `separable`: cmaes adapts one standard deviation a
+    weight instead of a whole matrix, whose cost grows with the weights' number squared.
     """
 
     patience: int = number(0, 0, 1000000)

@@ -400,6 +400,8 @@ def _check_together(config: Config) -> None:
         _check_algorithm(config)
     with located("migration"):
         topology.check(config.migration.topology)
+    if config.diversity.method != "none" and config.strategy.patience:
+        refuse("strategy.patience", "0 with diversity.method", config.strategy.patience, "an archive is what it keeps")
     wanted = config.diversity.descriptors
     if wanted and not re.fullmatch(r"[0-9]{1,3}(,[0-9]{1,3}){0,7}", wanted):
         refuse("diversity.descriptors", "numbers from 0 on, at most 8, such as 0,2", wanted, "see the task's file")

@@ -30,7 +30,7 @@ from islands.rng import Purpose, stream
 from islands.rollout import Pace, Scores, evaluate, spread_of, worth_of
 from islands.rundir import IslandDir
 from islands.selection import ranking
-from islands.speciation import note_progress
+from islands.speciation import note_progress, renumbered
 from islands.tasks import Task, Worth
 
 PATIENCE = 10.0
@@ -289,12 +289,11 @@ class Evolution:
     def _afresh(self, island: Island, done: Exchange) -> Offspring:
         """A next generation of genomes drawn anew and of the immigrants that were admitted, in species of their own."""
         assert island.state is not None
-        made, taken = self.breeder.first(island.key(island.state.generation)), island.state.species.following
+        made = self.breeder.first(island.key(island.state.generation))
         genomes = made.genomes
         if done.slots:
             genomes = replace_genomes(genomes, range(len(done.slots)), take(done.population.genomes, done.slots))
-        species = replace(made.species, number=made.species.number + taken, following=made.species.following + taken)
-        return replace(made, genomes=genomes, species=species)
+        return replace(made, genomes=genomes, species=renumbered(made.species, island.state.species.following))
 
     def _score(self, island: Island, newcomers: Genomes) -> Array:
         return self._evaluated(island, newcomers).fitness

@@ -94,6 +94,11 @@ def found_species(genomes: Genomes, config: SpeciationConfig, generation: int) -
     return speciate(genomes, empty, config, generation)
 
 
+def renumbered(species: Species, taken: int) -> Species:
+    """The species of a fresh start, with other numbers than the `taken` that have been given out."""
+    return replace(species, number=species.number + taken, following=species.following + taken)
+
+
 def sole_species(genomes: Genomes, number: int, generation: int) -> Species:
     """All `genomes` as one species, called `number`; its threshold is 0, since nobody is compared."""
     return Species(

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
+from islands.algorithms.progress import begun, noted
 from islands.checkpoint import NOTHING
 from islands.genome.initial import draw_genomes
 from islands.genome.population import Array, Genomes, Population
 from islands.loading import replaced
 from islands.reproduction import Breeding, Offspring, reproduce
 from islands.rng import Purpose, stream
-from islands.speciation import Species, found_species, speciate
+from islands.speciation import Species, found_species, renumbered, speciate
 
 Key = tuple[int, int, int]
 """(seed, island, generation): with a purpose, the name of a stream of random numbers."""
@@ -58,23 +59,31 @@ class Breeder(Protocol):
 
 
 class Genetic:
-    """The genetic algorithm."""
+    """The genetic algorithm, with fresh starts where `strategy.patience` says so."""
 
     mutates, needs_behaviour = True, False
 
     def __init__(self, breeding: Breeding) -> None:
         self.breeding, self.config = breeding, breeding.config
+        self.patience = breeding.config.strategy.patience
 
     def first(self, key: Key) -> Offspring:
         """See `Breeder`."""
         own = stream(*key, Purpose.BODY)
         genomes = draw_genomes(self.config.population, own, self.breeding.layout, self.breeding.first)
-        return Offspring(genomes, found_species(genomes, self.config.speciation, 0), {})
+        species = found_species(genomes, self.config.speciation, 0)
+        return Offspring(genomes, species, {}, begun(0) if self.patience else {})
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `Breeder`."""
         genomes, fitness = told.population.genomes, told.population.fitness
-        return reproduce(genomes, fitness, told.species, self.breeding_for(told), boost, key)
+        memory = noted(told.memory or begun(0), fitness) if self.patience else {}
+        if self.patience and memory["stale"][0] >= self.patience:
+            made = self.first(key)
+            species = renumbered(made.species, told.species.following)
+            return replace(made, species=species, memory=begun(int(memory["restarts"][0]) + 1))
+        made = reproduce(genomes, fitness, told.species, self.breeding_for(told), boost, key)
+        return replace(made, memory=memory)
 
     def breeding_for(self, told: Told) -> Breeding:
         """The configuration's, or by hyperparameters that were taken over."""
@@ -87,8 +96,8 @@ class Genetic:
         return speciate(genomes, species, self.config.speciation, generation, rows)
 
     def words(self, memory: dict[str, Array]) -> dict[str, Any]:
-        """Nothing: the line tells of species and mutation anyway."""
-        return {}
+        """How many fresh starts there were, where there may be any."""
+        return {"restarts": int(memory["restarts"][0])} if "restarts" in memory else {}
 
 
 def breeder_of(breeding: Breeding) -> Breeder:

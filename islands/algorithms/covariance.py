@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from cmaes import CMA, SepCMA
 
-from islands.algorithms.search import Memory, Ranked, nearer
+from islands.algorithms.progress import Memory
+from islands.algorithms.search import Ranked, nearer
 from islands.genome.population import Array
 from islands.rng import child
 

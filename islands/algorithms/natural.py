@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from islands.algorithms.draws import normals
-from islands.algorithms.search import Memory, Ranked, nearer
+from islands.algorithms.progress import Memory
+from islands.algorithms.search import Ranked, nearer
 from islands.genome.population import Array
 
 

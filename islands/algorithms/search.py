@@ -15,14 +15,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from islands.algorithms import Key, Told
+from islands.algorithms.progress import Memory, begun, noted
 from islands.genome.initial import FULL, draw_genomes
 from islands.genome.population import MULTIPLIER, MUSCLE_GENES, SHARED_GENES, Array, Genomes, take
 from islands.reproduction import Breeding, Offspring
 from islands.rng import Purpose, stream
 from islands.speciation import Species, sole_species
 
-Memory = dict[str, Array]
-"""What an algorithm knows: arrays of at least one dimension, as they lie in a checkpoint."""
 _AFTER, _FIRST = range(2)  # slots of the streams: the ask after a tell, and the first one
 
 
@@ -128,19 +127,13 @@ class Search:
     def _begun(self, restarts: int) -> Memory:
         mean = vectors_of(self.pattern)[0].astype(np.float64)
         known = self.algorithm.begin(mean, self.scale)
-        return {**known, "best": np.array([-np.inf]), "stale": np.zeros(1, np.int64), "restarts": np.array([restarts])}
+        return {**known, **begun(restarts)}
 
     def _noted(self, told: Told) -> Memory:
         """What is known once the generation is told, and for how long its best has not risen."""
         fitness, before = told.population.fitness, told.memory
         known = self.algorithm.tell(before, ranked(vectors_of(told.population.genomes), fitness, told.immigrants))
-        top = float(np.nanmax(fitness))
-        risen = top > before["best"][0]
-        progress = {
-            "best": np.array([top]) if risen else before["best"],
-            "stale": np.zeros(1, np.int64) if risen else before["stale"] + 1,
-        }
-        return {**known, **progress, "restarts": before["restarts"]}
+        return {**known, **noted(before, fitness)}
 
     def _is_spent(self, memory: Memory) -> bool:
         spread = self.algorithm.spread(memory)

@@ -40,6 +40,19 @@ def test_a_searching_island_is_what_its_configuration_seed_and_log_say(memory_fo
         assert replayed(run, name, memory_folder / f"replay-{name}") == digests(run, name)
 
 
+def test_the_genetic_algorithm_starts_afresh_too_and_is_resumed_alike(memory_folder):
+    settings = ("mode=neat", "algorithm=ga", "strategy.patience=2", "mutation.weight_rate=0", "mutation.add_node=0")
+    config = searching("snes", *settings, "record.checkpoint_every=2")
+    whole, parts = make_run(memory_folder / "whole", config), make_run(memory_folder / "parts", config)
+    evolve(whole)
+    for _ in range(3):
+        evolve(parts, halted=after(2))
+    evolve(parts)
+    assert story(parts) == story(whole)
+    counts = [line["restarts"] for line in history(whole)]
+    assert counts[0] == 0 and counts == sorted(counts) and counts[-1] > 0
+
+
 def test_islands_of_different_algorithms_exchange_migrants(memory_folder):
     kinds = ("ga", *KINDS)
     runs = {}
