@@ -108,10 +108,11 @@ class TorchNetworks:
 
     def load(self, rows: Array, items: Array) -> None:
         """See `Networks`."""
-        where = self.torch.as_tensor(np.asarray(rows, np.int64)).to(self.like.device)
-        self.items[where] = self.torch.as_tensor(np.asarray(items, np.int64)).to(self.like.device)
-        self.memory[where] = 0.0
-        self.networks = type(self.all)(*(part[self.items] for part in self.all))
+        with self.torch.inference_mode():
+            where = self.torch.as_tensor(np.asarray(rows, np.int64)).to(self.like.device)
+            self.items[where] = self.torch.as_tensor(np.asarray(items, np.int64)).to(self.like.device)
+            self.memory[where] = 0.0
+            self.networks = type(self.all)(*(part[self.items] for part in self.all))
 
     def think(self, inputs: Array) -> Array:
         """See `Networks`."""

@@ -55,16 +55,16 @@ def test_the_documented_commands_work_as_they_stand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gym:CartPole-v1", "digits", "python:reach:Reach"])
-def test_interrupted_and_continued_equals_uninterrupted(name: str, memory_folder: Path) -> None:
+def test_interrupted_and_continued_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     pytest.importorskip("sklearn" if name == "digits" else "gymnasium")
-    (memory_folder / "reach.py").write_text(example())
-    assignments = [f"task.name={name}", "population=12", "generations=5", "speciation.target=3"]
+    (tmp_path / "reach.py").write_text(example())
+    assignments = [f"task.name={name}", "population=12", "generations=5", "evaluation.stop_when_solved=false"]
     if name == "digits":
         assignments.append("task.rows=40")
     if name.startswith("python:"):
-        assignments.append(f"task.folder={memory_folder}")
+        assignments.append(f"task.folder={tmp_path}")
     config = loading.override(Config(), assignments)
-    whole, parts = make_run(memory_folder / "whole", config), make_run(memory_folder / "parts", config)
+    whole, parts = make_run(tmp_path / "whole", config), make_run(tmp_path / "parts", config)
     evolve(whole)
     for _ in range(4):
         evolve(parts, halted=after(1))
