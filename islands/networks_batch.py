@@ -107,10 +107,9 @@ class TorchNetworks:
 
     def load(self, rows: Array, items: Array) -> None:
         """See `Networks`."""
-        where = self.torch.as_tensor(np.asarray(rows, np.int64)).to(self.like.device)
         with self.torch.inference_mode():
+            where = self.torch.as_tensor(np.asarray(rows, np.int64)).to(self.like.device)
             self.items[where] = self.torch.as_tensor(np.asarray(items, np.int64)).to(self.like.device)
-            self.memory = self.memory.clone()
             self.memory[where] = 0.0
             self.networks = type(self.all)(*(part[self.items] for part in self.all))
 

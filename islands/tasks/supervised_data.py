@@ -176,10 +176,8 @@ def data_of(task: Supervised) -> Data:
     """The data of a supervised task; a ConfigError where it cannot be learnt from."""
     if isinstance(task, Digits):
         found = load_digits()
-        inputs, target, classes = found.data, found.target.astype(np.float64), tuple(map(str, range(10)))
-        parts = split(target, task, stratified=True)
-        scale = StandardScaler().fit(inputs[parts["training"]])
-        return _data(scale.transform(inputs), target, classes, parts)
+        target, classes = found.target.astype(np.float64), tuple(map(str, range(10)))
+        return _data(found.data / found.data.max(), target, classes, split(target, task, stratified=True))
     assert isinstance(task, Csv)
     path, column = table_of(task.name)
     content, where = content_of(path), f"csv file {path}"

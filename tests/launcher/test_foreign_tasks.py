@@ -58,8 +58,7 @@ def test_the_documented_commands_work_as_they_stand(tmp_path: Path) -> None:
 def test_interrupted_and_continued_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     pytest.importorskip("sklearn" if name == "digits" else "gymnasium")
     (tmp_path / "reach.py").write_text(example())
-    assignments = [f"task.name={name}", "population=12", "generations=5", "speciation.target=3"]
-    assignments.append("evaluation.stop_when_solved=false")
+    assignments = [f"task.name={name}", "population=12", "generations=5", "evaluation.stop_when_solved=false"]
     if name == "digits":
         assignments.append("task.rows=40")
     if name.startswith("python:"):
