@@ -27,7 +27,7 @@ def report(names: tuple[str, ...], out: Path | None, opens: bool, with_runs: boo
     from launcher import report as reporting
 
     told = reporting.write(names, out, with_runs)
-    if opens and not click.launch(Path(told["path"]).as_uri()) == 0:
+    if opens and click.launch(Path(told["path"]).as_uri()) != 0:
         print("evolab: no browser could be opened", file=sys.stderr)
     print_or_json(told, lambda value: click.echo(f"report: {value['path']} ({value['bytes'] / 1e6:.1f} MB)"), as_json)
 

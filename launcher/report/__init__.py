@@ -1,7 +1,7 @@
 """`evolab report`: runs and studies as one HTML file that needs no network.
 
-Gathering (`run_data`, `migration_data`, `study_data`) is apart from what is drawn (`*_figures`, `*_drawing`) and from the
-page (`*_page`, `page`, `templates/`, `assets/`).
+Gathering (`*_data`) is apart from what is drawn (`*_figures`, `*_drawing`) and from the page (`*_page`, `page`,
+`templates/`, `assets/`).
 """
 
 from __future__ import annotations

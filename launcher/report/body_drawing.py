@@ -94,4 +94,5 @@ def _muscle(muscle: Mapping[str, Any], at: Mapping[str, tuple[float, float]], st
 
 def _of(node: Mapping[str, Any]) -> str:
     x, y, z = node["position"]
-    return f"{node['name']}: {node['diameter']:.2f} m across, friction {node['friction']:.2f}, at {x:.2f}, {y:.2f}, {z:.2f} m"
+    told = f"{node['name']}: {node['diameter']:.2f} m across, friction {node['friction']:.2f}"
+    return f"{told}, at {x:.2f}, {y:.2f}, {z:.2f} m"

@@ -39,8 +39,8 @@ def matrix(data: RunData) -> Chart | None:
     axis = {"type": "category", "categoryorder": "array", "categoryarray": order}
     layout = {"xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}}
     note = (
-        f"A ring's area is how many migrants arrived (at most {most} between two islands), the disc in it how many were "
-        "admitted. Point at one for the reasons of refusal."
+        f"A ring's area is how many migrants arrived (at most {most} between two islands), the disc in it how many "
+        "were admitted. Point at one for the reasons of refusal."
     )
     view = View("migrants", [arrived, admitted], "to island", "from island", layout)
     return Chart("migrants", "Who sent to whom", note, [view], 190 + 34 * min(24, max(3, len(order))))

@@ -53,7 +53,7 @@
     if (!place) return;
     const chooser = document.querySelector('[data-chooses="' + chart.name + '"]');
     const view = chart.views[chooser ? chooser.selectedIndex : 0];
-    const traces = coloured(view.traces, "");
+    const traces = view.traces.map((trace) => coloured(trace, ""));
     const config = { responsive: true, displaylogo: false, displayModeBar: narrow.matches ? false : "hover",
                      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
     return Plotly.react(place, traces, layout(view, Number(place.dataset.height)), config);
