@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from islands import files
-from islands.errors import ConfigError
+from islands.errors import ConfigError, EvolabError
 from islands.rundir import RunDir
 from launcher import run
 from launcher.trials import STUDIES, StudyDir
 
-NAME = "report.html"
-"""What a report is called in the folder that it is about; a comparison lies in the current folder."""
+COMPARISON = Path("report.html")
+"""Where a comparison lies unless told otherwise: in the current folder."""
 
 
 def write(names: Sequence[str], out: Path | None = None, with_runs: bool = False) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def write(names: Sequence[str], out: Path | None = None, with_runs: bool = False
     if len(set(names)) < len(names):
         raise ConfigError("report", expected="different names", got=", ".join(names))
     if len(found) > 1:
-        return _compare(names, found, out or Path(NAME))
+        return _compare(names, found, out or COMPARISON)
     (thing,) = found
     return _of_run(thing, out) if isinstance(thing, RunDir) else _of_study(thing, out, with_runs)
 
@@ -37,6 +37,14 @@ def write(names: Sequence[str], out: Path | None = None, with_runs: bool = False
 def of_run(directory: RunDir) -> Path:
     """Write the report of a run where it is looked for; its path."""
     return Path(_of_run(directory, None)["path"])
+
+
+def said_of_run(directory: RunDir) -> str:
+    """Write the report of a run that has just ended, and say where; a report that fails is no failure of the run."""
+    try:
+        return f"report: {of_run(directory)} (open it in a browser)"
+    except (EvolabError, OSError) as error:
+        return f"no report: {error}"
 
 
 def _find(name: str) -> RunDir | StudyDir:
@@ -53,13 +61,13 @@ def _of_run(directory: RunDir, out: Path | None) -> dict[str, Any]:
     from launcher.report import run_page
 
     content, charts = run_page.render(directory)
-    return _put("run", out or directory.path / NAME, content, charts)
+    return _put("run", out or directory.report, content, charts)
 
 
 def _of_study(study: StudyDir, out: Path | None, with_runs: bool) -> dict[str, Any]:
     from launcher.report import study_page
 
-    path = out or study.path / NAME
+    path = out or study.report
     _refuse_no_folder(path)
     runs = [of_run(each) for each in study_page.runs_of(study)] if with_runs else []
     content, charts = study_page.render(study, path)

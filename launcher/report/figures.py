@@ -39,6 +39,8 @@ class Chart:
     note: str
     views: Sequence[View]
     height: int = 360
+    wide: int = 0
+    """Pixels that it needs: a narrower page scrolls it sideways."""
 
     @property
     def told(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from launcher.report.figures import Chart, Trace, View, line, plain, points
 from launcher.report.migration_data import Passage, reaching
@@ -52,7 +53,7 @@ def _side(count: int, most: int, islands: int) -> float:
 
 
 def _told(data: RunData, pair: tuple[str, str], admitted: int, refused: int) -> str:
-    reasons = data.migrations.reasons.get(pair, {})
+    reasons = data.migrations.reasons.get(pair, Counter[str]())
     why = ", ".join(f"{count} {reason or 'no reason'}" for reason, count in sorted(reasons.items()))
     return plain(f"{pair[0]} to {pair[1]}: {admitted} admitted, {refused} refused" + (f" ({why})" if why else ""))
 
@@ -81,8 +82,9 @@ def family(data: RunData) -> Chart | None:
     dropped = f" Of {len(found)} the newest {len(shown)} are drawn." if len(shown) < len(found) else ""
     note = (
         "From where genomes came that can be the champion's ancestors: a line goes from the island and generation that "
-        "sent migrants to those that admitted them. Who is whose child within an island is not recorded, so this is "
-        f"every migration that can have reached the champion, not a proven descent.{dropped}"
+        "sent migrants to the dot where they were admitted; every island counts its own generations. Who is whose child "
+        "within an island is not recorded, so this is every migration that can have reached the champion, not a proven "
+        f"descent.{dropped}"
     )
     view = View("family", traces, GENERATION, "island", {"yaxis": axis})
     return Chart("family", "The champion's family across islands", note, [view], 190 + 26 * min(40, len(names)))
@@ -106,5 +108,6 @@ def _lines(name: str, passages: list[Passage], colour: str, width: float) -> Tra
         x += [sent, passage.generation, None]
         y += [plain(passage.source), plain(passage.receiver), None]
         text += [plain(told)] * 2 + [None]
-    trace = line(name, x, [], colour=colour, width=width, mode="lines+markers", marker={"size": 4, "color": colour})
+    sizes = [0, 7, 0] * len(passages)
+    trace = line(name, x, [], colour=colour, width=width, mode="lines+markers", marker={"size": sizes, "color": colour})
     return {**trace, "y": y, "text": text, "hovertemplate": "%{text}", "connectgaps": False}

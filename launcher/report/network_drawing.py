@@ -12,7 +12,7 @@ from islands.wiring import Heard, Wiring
 
 MOST_CONNECTIONS = 600
 """Drawn; the heaviest."""
-GAP, WIDTH, MARGIN = 22.0, 230.0, 150.0
+GAP, WIDTH, MARGIN = 26.0, 250.0, 150.0
 """Pixels between two neurons of a layer, between layers, and left for names."""
 SWEEPS = 6
 """Times that layers are ordered by their neighbours' places (Sugiyama, Tagawa & Toda 1981)."""

@@ -6,6 +6,7 @@ the best fitness is the highest and everything else the mean. So the page's size
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ MOST_POINTS = 500
 POINTS_IN_ALL = 24_000
 """Of one series over all islands: more islands have fewer points each."""
 NEWEST_EVENTS = 300
+ENOUGH_ISLANDS = 5
+"""Fewer have no interval, but a range."""
 SERIES = ("best", "mean", "std", "species", "nodes", "connections", "body_nodes", "muscles", "diversity")
 PHASES = ("evaluate", "reproduce", "checkpoint", "migrate")
 """Parts of a generation whose seconds the metrics hold."""
@@ -147,9 +150,10 @@ def _add(island: IslandData, line: dict[str, Any]) -> None:
 
 
 def over_islands(islands: Sequence[IslandData], key: str) -> tuple[list[int], list[float], list[float], list[float]]:
-    """A series over all islands: x, mean, and both ends of the mean's 95 % interval (Student's t over islands).
+    """A series over all islands: x, mean, and both ends of a band.
 
-    Where one island is left, the interval is its mean.
+    The band is the mean's 95 % interval (Student's t over islands); of fewer than `ENOUGH_ISLANDS`, where that says
+    little, it reaches from the lowest to the highest.
     """
     at: dict[int, list[float]] = {}
     for island in islands:
@@ -158,9 +162,16 @@ def over_islands(islands: Sequence[IslandData], key: str) -> tuple[list[int], li
                 at.setdefault(x, []).append(value)
     xs = sorted(at)
     means = [statistics.fmean(at[x]) for x in xs]
+    if len(islands) < ENOUGH_ISLANDS:
+        return xs, means, [min(at[x]) for x in xs], [max(at[x]) for x in xs]
     halves = [half_interval(at[x]) for x in xs]
     low = [mean - half for mean, half in zip(means, halves, strict=True)]
     return xs, means, low, [mean + half for mean, half in zip(means, halves, strict=True)]
+
+
+def band_of(islands: Sequence[IslandData]) -> str:
+    """What the band of `over_islands` is."""
+    return "95 % interval of the mean" if len(islands) >= ENOUGH_ISLANDS else "lowest to highest island"
 
 
 def half_interval(values: Sequence[float]) -> float:
@@ -169,4 +180,5 @@ def half_interval(values: Sequence[float]) -> float:
         return 0.0
     from scipy.special import stdtrit
 
-    return float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
+    quantile = float(stdtrit(len(values) - 1, 0.975))
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))

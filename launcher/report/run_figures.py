@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from launcher.report.figures import Chart, Trace, View, band, bars, colour_of, line, number, plain, points
-from launcher.report.run_data import PHASES, IslandData, RunData, over_islands
+from launcher.report.run_data import PHASES, IslandData, RunData, band_of, over_islands
 
 GENERATION = "generation, from 0"
 STRUCTURE = {
@@ -32,7 +32,7 @@ def fitness(data: RunData) -> Chart | None:
         View("best so far", _so_far(data), GENERATION, FITNESS),
         View("mean of the population", lines_of(data.islands, "mean"), GENERATION, FITNESS),
     ]
-    told = "mean over islands with its 95 % interval" if len(data.islands) > 1 else "one population"
+    told = f"the thick one their mean, the band {band_of(data.islands)}" if len(data.islands) > 1 else "one population"
     thinned = f" Each point stands for {data.width} generations (the best of them)." if data.width > 1 else ""
     note = (
         f"A thin line an island, {told}. The best of a generation is one lucky evaluation more often than not.{thinned}"
@@ -53,7 +53,7 @@ def lines_of(islands: Sequence[IslandData], key: str) -> list[Trace]:
         for index, island in shown
     ]
     xs, mean, low, high = over_islands(islands, key)
-    wide = band("95 % interval of the mean", xs, low, high, "@ink")
+    wide = band(band_of(islands), xs, low, high, "@ink")
     return [*wide, *traces, line("mean over islands", xs, mean, colour="@ink", width=3)]
 
 
