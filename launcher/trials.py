@@ -5,7 +5,7 @@ studies/<name>/study.json            what makes trials comparable; written once
                trial_0001.json       one a trial, rewritten when its state changes; the truth about the trial
                summary.json          after every trial: counts, best, Pareto front
                trials.csv            the same as a table, a row a trial
-               report.html          the study's report, if one was written
+               report.html           the study's report, if one was written
                live.json             what runs at this moment
                trials/0001/<run>/    the trial's whole runs
                trials/0001/worker.json   the process that runs it

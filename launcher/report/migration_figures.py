@@ -82,9 +82,9 @@ def family(data: RunData) -> Chart | None:
     dropped = f" Of {len(found)} the newest {len(shown)} are drawn." if len(shown) < len(found) else ""
     note = (
         "From where genomes came that can be the champion's ancestors: a line goes from the island and generation that "
-        "sent migrants to the dot where they were admitted; every island counts its own generations. Who is whose child "
-        "within an island is not recorded, so this is every migration that can have reached the champion, not a proven "
-        f"descent.{dropped}"
+        "sent migrants to the dot where they were admitted; every island counts its own generations. Who is whose "
+        "child within an island is not recorded, so this is every migration that can have reached the champion, not a "
+        f"proven descent.{dropped}"
     )
     view = View("family", traces, GENERATION, "island", {"yaxis": axis})
     return Chart("family", "The champion's family across islands", note, [view], 190 + 26 * min(40, len(names)))
