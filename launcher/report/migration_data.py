@@ -17,6 +17,9 @@ from islands.migration_log import put_aside
 from islands.rundir import RunDir
 from launcher.report.figures import number
 
+BestAt = Mapping[str, Mapping[int, float]]
+"""The best fitness of each island's generations."""
+
 
 @dataclass
 class Passage:
@@ -124,6 +127,33 @@ def reaching(migrations: Migrations, island: str, last: int) -> list[Passage]:
     admitted = (passage for found in by_receiver.values() for passage in found)
     reached = [passage for passage in admitted if passage.generation <= horizon.get(passage.receiver, -1)]
     return sorted(reached, key=lambda passage: passage.generation)
+
+
+def line_of_leaps(migrations: Migrations, island: str, last: int, best_at: BestAt) -> list[Passage]:
+    """From a champion of `island` back: the latest migrants that had scored more than everybody where they arrived,
+    then the same on the island that these came from, and so on; newest first."""
+    found: list[Passage] = []
+    horizon = last
+    while True:
+        arrived = [
+            passage
+            for passage in migrations.passages
+            if passage.receiver == island and passage.generation <= horizon and leaps(passage, best_at)
+        ]
+        if not arrived:
+            return found
+        newest = max(arrived, key=lambda passage: (passage.generation, passage.best or 0.0))
+        found.append(newest)
+        before = newest.generation - 1 if newest.sent is None else newest.sent
+        if (newest.source, before) in ((passage.receiver, passage.generation) for passage in found[:-1]):
+            return found  # two islands that took from each other in the same generation
+        island, horizon = newest.source, before
+
+
+def leaps(passage: Passage, best_at: BestAt) -> bool:
+    """Whether the best of these migrants had scored more than anybody on the island that it came to."""
+    there = best_at.get(passage.receiver, {}).get(passage.generation)
+    return bool(passage.admitted) and passage.best is not None and there is not None and passage.best > there
 
 
 def sightings(migrations: Migrations, digest: str) -> list[str]:

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 
 from launcher.report.figures import Chart, Trace, View, line, plain, points
-from launcher.report.migration_data import Passage, reaching
-from launcher.report.run_data import RunData
+from launcher.report.migration_data import Passage, leaps, line_of_leaps, reaching
+from launcher.report.run_data import IslandData, RunData
 from launcher.report.run_figures import GENERATION
 
 MOST_PASSAGES = 2000
@@ -67,33 +67,54 @@ def family(data: RunData) -> Chart | None:
     found = reaching(data.migrations, island.name, island.last)
     if not found:
         return None
-    best_at = {each.name: each.best_at for each in data.islands}
-    shown = found[-MOST_PASSAGES:]
-    leaps = [passage for passage in shown if _leaps(passage, best_at)]
-    others = [passage for passage in shown if not _leaps(passage, best_at)]
     star = points("the champion", [island.last], [plain(island.name)], colour="@1", symbol="star", size=16)
-    traces = [
-        _lines("admitted migrants", others, "@muted", 1.0),
-        _lines("… better than the best there", leaps, "@0", 3.0),
-        {**star, "hovertemplate": f"champion of {plain(island.name)}"},
-    ]
-    names = list(dict.fromkeys([island.name, *(n for p in reversed(shown) for n in (p.source, p.receiver))]))
+    star["hovertemplate"] = f"champion of {plain(island.name)}"
+    line_ = line_of_leaps(data.migrations, island.name, island.last, _best_at(data))
+    names = list(dict.fromkeys([island.name, *(n for p in [*line_, *reversed(found)] for n in (p.source, p.receiver))]))
     axis = {"type": "category", "categoryorder": "array", "categoryarray": [plain(name) for name in reversed(names)]}
-    dropped = f" Of {len(found)} the newest {len(shown)} are drawn." if len(shown) < len(found) else ""
+    layout = {"yaxis": axis}
+    views = [View("all migrations that can have reached it", [*_all(data, found), star], GENERATION, "island", layout)]
+    if line_:
+        views.insert(0, View("its line of leaps", [*_descent(island, line_), star], GENERATION, "island", layout))
     note = (
-        "From where genomes came that can be the champion's ancestors: a line goes from the island and generation that "
-        "sent migrants to the dot where they were admitted; every island counts its own generations. Who is whose "
-        "child within an island is not recorded, so this is every migration that can have reached the champion, not a "
-        f"proven descent.{dropped}"
+        "From where the champion's ancestors can have come. Who is whose child within an island is not recorded, so "
+        "this is no proven descent. A leap is the arrival of a migrant with a better score than everybody there; the "
+        "line of leaps follows the latest one back from island to island. Every island counts its own generations."
     )
-    view = View("family", traces, GENERATION, "island", {"yaxis": axis})
-    return Chart("family", "The champion's family across islands", note, [view], 190 + 26 * min(40, len(names)))
+    return Chart("family", "The champion's family across islands", note, views, 190 + 26 * min(40, len(names)))
 
 
-def _leaps(passage: Passage, best_at: dict[str, dict[int, float]]) -> bool:
-    """Whether the best of these migrants had scored more than anybody on the island that it came to."""
-    there = best_at.get(passage.receiver, {}).get(passage.generation)
-    return passage.best is not None and there is not None and passage.best > there
+def _best_at(data: RunData) -> dict[str, dict[int, float]]:
+    return {each.name: each.best_at for each in data.islands}
+
+
+def _all(data: RunData, found: list[Passage]) -> list[Trace]:
+    best_at, shown = _best_at(data), found[-MOST_PASSAGES:]
+    others = [passage for passage in shown if not leaps(passage, best_at)]
+    cut = f", the newest {len(shown)} of {len(found)}" if len(shown) < len(found) else ""
+    return [
+        _lines(f"admitted migrants{cut}", others, "@muted/0.4", 1.0),
+        _lines("leaps", [passage for passage in shown if leaps(passage, best_at)], "@0/0.7", 2.0),
+    ]
+
+
+def _descent(island: IslandData, found: list[Passage]) -> list[Trace]:
+    """The line of leaps as one line: along an island's row as long as it stays there."""
+    x, y, text = [island.last], [plain(island.name)], [plain(f"the champion of {island.name}")]
+    for passage in found:
+        sent = passage.generation if passage.sent is None else passage.sent
+        x += [passage.generation, sent]
+        y += [plain(passage.receiver), plain(passage.source)]
+        text += [plain(_of_passage(passage))] * 2
+    trace = line("line of leaps", x, [], colour="@0", width=3, mode="lines+markers", marker={"size": 6, "color": "@0"})
+    return [{**trace, "y": y, "text": text, "hovertemplate": "%{text}"}]
+
+
+def _of_passage(passage: Passage) -> str:
+    sent = passage.generation if passage.sent is None else passage.sent
+    told = f"{passage.admitted} from {passage.source}, sent in generation {sent}"
+    told += f", admitted by {passage.receiver} in {passage.generation}"
+    return told + ("" if passage.best is None else f"; best score stated {passage.best:.4g}")
 
 
 def _lines(name: str, passages: list[Passage], colour: str, width: float) -> Trace:
@@ -102,12 +123,9 @@ def _lines(name: str, passages: list[Passage], colour: str, width: float) -> Tra
     text: list[str | None] = []
     for passage in passages:
         sent = passage.generation if passage.sent is None else passage.sent
-        told = f"{passage.admitted} from {passage.source}, sent in generation {sent}"
-        told += f", admitted by {passage.receiver} in {passage.generation}"
-        told += "" if passage.best is None else f"; best score stated {passage.best:.4g}"
         x += [sent, passage.generation, None]
         y += [plain(passage.source), plain(passage.receiver), None]
-        text += [plain(told)] * 2 + [None]
+        text += [plain(_of_passage(passage))] * 2 + [None]
     sizes = [0, 7, 0] * len(passages)
     trace = line(name, x, [], colour=colour, width=width, mode="lines+markers", marker={"size": sizes, "color": colour})
     return {**trace, "y": y, "text": text, "hovertemplate": "%{text}", "connectgaps": False}

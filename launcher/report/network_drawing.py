@@ -16,8 +16,8 @@ GAP, WIDTH, MARGIN = 26.0, 250.0, 150.0
 """Pixels between two neurons of a layer, between layers, and left for names."""
 SWEEPS = 6
 """Times that layers are ordered by their neighbours' places (Sugiyama, Tagawa & Toda 1981)."""
-NAMED = 14
-"""A layer between with more neurons has no names beside them; the tooltips have them."""
+NAMED = 6
+"""More hidden neurons have no names beside them; the tooltips have them."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,22 @@ def draw(wiring: Wiring) -> Drawing:
     rows = max((len(layer) for layer in layers), default=1)
     height = max(4, rows) * GAP + 2 * GAP
     at = {
-        node: (MARGIN + column * WIDTH, height / 2 + (row - (len(layer) - 1) / 2) * GAP)
+        node: (MARGIN + column * WIDTH, height / 2 + (row - (len(layer) - 1) / 2) * _gap(len(layer), height))
         for column, layer in enumerate(layers)
         for row, node in enumerate(layer)
     }
     heaviest = max((abs(heard.weight) for heard, _ in kept), default=0.0) or 1.0
     wires = [_wire(wiring, heard, target, at, heaviest) for heard, target in reversed(kept)]
-    crowded = {node for layer in layers[1:-1] if len(layer) > NAMED for node in layer}
+    between = [node for layer in layers[1:-1] for node in layer]
+    crowded = set(between) if len(between) > NAMED else set()
     spots = [_spot(wiring, node, *place, node in touched, node not in crowded) for node, place in at.items()]
     width = 2 * MARGIN + (max(1, len(layers)) - 1) * WIDTH
     return Drawing(width, height, spots, wires, len(every) - len(kept))
+
+
+def _gap(rows: int, height: float) -> float:
+    """Pixels between the neurons of a layer: small layers spread out."""
+    return max(GAP, min(3 * GAP, (height - 2 * GAP) / rows))
 
 
 def _layers(wiring: Wiring, touched: set[int], whole: bool) -> list[list[int]]:

@@ -46,10 +46,11 @@ FITNESS = "fitness, the task's score"
 def lines_of(islands: Sequence[IslandData], key: str) -> list[Trace]:
     """A line an island; with several, the mean over them with its interval on top."""
     shown = [(index, island) for index, island in enumerate(islands) if key in island.series]
+    faint = 0.75 if len(islands) <= 4 else 0.35
     if len(islands) == 1:
         return [trace for _, island in shown for trace in _alone(island, key)]
     traces = [
-        line(island.name, island.x, island.series[key], width=1.2, opacity=0.75, **colour_of(index))
+        line(island.name, island.x, island.series[key], width=1.2, opacity=faint, **colour_of(index))
         for index, island in shown
     ]
     xs, mean, low, high = over_islands(islands, key)

@@ -105,7 +105,7 @@ def _effort(data: RunData) -> str:
     if (use := number(data.launcher.get("utilisation"))) is not None:
         text += f", with {use:.0%} of the usable cores used"
     if (cost := number(data.launcher.get("cost"))) is not None:
-        text += f"; it cost {cost:.2f}"
+        text += f"; it cost {cost:.3g}"
     return f"{text}."
 
 
@@ -135,7 +135,7 @@ def figures(data: RunData) -> list[tuple[str, str, str]]:
     if (use := number(data.launcher.get("utilisation"))) is not None:
         rows.append(("core use", f"{use:.0%}", "of the usable cores"))
     if (cost := number(data.launcher.get("cost"))) is not None:
-        rows.append(("cost", f"{cost:.2f}", f"at {page.figure(data.launcher.get('cost_per_hour'))} an hour"))
+        rows.append(("cost", f"{cost:.3g}", f"at {page.figure(data.launcher.get('cost_per_hour'))} an hour"))
     return rows
 
 

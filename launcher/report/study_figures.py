@@ -237,7 +237,7 @@ def cost(data: StudyData) -> Chart | None:
     views.append(_taken("CPU time", numbers, [trial.cpu_seconds for trial in over], "CPU time so far, s"))
     if any(trial.cost for trial in over):
         costs = [trial.cost or 0.0 for trial in over]
-        views.insert(0, _taken("cost", numbers, costs, "cost so far, in the unit of --cost-per-hour"))
+        views.insert(0, _taken("cost", numbers, costs, "cost so far, currency"))
     return Chart("cost", "What it took", "Summed over the trials, in the order of their numbers.", views, 300)
 
 

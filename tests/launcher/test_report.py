@@ -262,3 +262,25 @@ def test_a_run_without_a_result_is_not_compared(tmp_path: Path) -> None:
 
 def test_a_report_that_fails_is_no_failure_of_the_run(tmp_path: Path) -> None:
     assert report.said_of_run(RunDir(tmp_path / "gone")).startswith("no report: ")
+
+
+def test_the_line_of_leaps_goes_back_by_arrivals_that_beat_everybody_there() -> None:
+    passages = [
+        migration_data.Passage("b", 5, "c", 1, sent=5, admitted=1, best=9.0),
+        migration_data.Passage("a", 10, "b", 1, sent=8, admitted=1, best=20.0),
+        migration_data.Passage("a", 20, "c", 2, sent=20, admitted=1, best=1.0),  # no leap
+        migration_data.Passage("b", 9, "a", 1, sent=9, admitted=1, best=99.0),  # after b had sent
+    ]
+    best_at = {name: dict.fromkeys(range(30), 5.0) for name in "abc"}
+    found = migration_data.line_of_leaps(migration_data.Migrations(passages), "a", 29, best_at)
+    assert [(passage.source, passage.receiver) for passage in found] == [("b", "a"), ("c", "b")]
+
+
+def test_a_line_of_leaps_ends_where_islands_took_from_each_other_at_once() -> None:
+    passages = [
+        migration_data.Passage("a", 10, "b", 1, sent=10, admitted=1, best=9.0),
+        migration_data.Passage("b", 10, "a", 1, sent=10, admitted=1, best=9.0),
+    ]
+    best_at = {name: {10: 5.0} for name in "ab"}
+    found = migration_data.line_of_leaps(migration_data.Migrations(passages), "a", 29, best_at)
+    assert len(found) == 2
