@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# About two minutes: an island per usable core, migration every 10 generations. More of evolab's options go into ARGS.
-RUN := evolab launch -c neat_baseline -p 500 -g 1500
+# About two minutes: an island per usable core, migration every 10 generations, a report to open in the end. More of evolab's options go into ARGS.
+RUN := evolab launch -c neat_baseline -p 500 -g 1500 --report
 
 .PHONY: help run test check soak soak-search chaos papers test-systemd
 .DELETE_ON_ERROR:

@@ -7,6 +7,7 @@ runs/<run>/launcher.lock                held by the launcher that works on the r
 runs/<run>/launcher.json                what that launcher knows: its identity, every island's state, use, cost
 runs/<run>/events.jsonl                 one line an event: start, exit, restart, hold, stall, disk …
 runs/<run>/joblog.tsv                   one line a process that ended, in GNU parallel's columns
+runs/<run>/report.html                  the run's report, if one was written
 runs/<run>/stop                         there ⇔ somebody asked the whole run to stop
 runs/<run>/logs/                        the log of a process that plays all populations
 runs/<run>/<island>/metrics.jsonl       one line a generation
@@ -184,6 +185,11 @@ class RunDir:
     def joblog(self) -> Path:
         """One line a process that ended."""
         return self.path / "joblog.tsv"
+
+    @property
+    def report(self) -> Path:
+        """The run's report, if one was written."""
+        return self.path / "report.html"
 
     @property
     def stop(self) -> Path:

@@ -137,6 +137,7 @@ def evolve(
 )  # fmt: skip
 @click.option("--pbt", is_flag=True, help="Hyperparameters travel: a beaten island takes over the sender's, perturbed.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped; -g extends it.")
+@click.option("--report", is_flag=True, help="In the end write the run's report.html, and say where it is.")
 def launch(
     islands: int | None,
     topology: str | None,
@@ -144,6 +145,7 @@ def launch(
     differing: tuple[str, ...],
     pbt: bool,
     resume: str | None,
+    report: bool,
     device: str | None,
     migrate_every: int | None,
     migrants: int | None,
@@ -169,7 +171,7 @@ def launch(
         directory, outcome = resuming.resume(resume, request, settings)
     else:
         directory, outcome = start.launch(request, threads, settings, differing)
-    finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json)
+    finish(directory, outcome, summary.of_launch(directory, outcome), tables.archipelago, as_json, report)
 
 
 @commands.command()
@@ -267,14 +269,20 @@ def settings_of(low_water: float | None, **driving: Any) -> Settings:
 _DRIVEN = ("pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "low_water")
 
 
-def finish(run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], None], as_json: bool) -> NoReturn:
-    """What a command that drives a run ends with: complaints, its result, its exit code."""
+def finish(
+    run: RunDir, outcome: Outcome, value: Any, table: Callable[[Any], None], as_json: bool, report: bool = False
+) -> NoReturn:
+    """What a command that drives a run ends with: complaints, its result, its report if wanted, its exit code."""
     from launcher.start import complaints
 
     for line in complaints(run, outcome):
         print(f"evolab: {line}", file=sys.stderr)
     if outcome.exit_code != 2:
         print_or_json(value, table, as_json)
+    if report and outcome.exit_code != 2:
+        from launcher import report as reporting
+
+        print(reporting.said_of_run(run), file=sys.stderr if as_json else sys.stdout)
     sys.exit(outcome.exit_code)
 
 
@@ -282,9 +290,9 @@ def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
     from islands import faults, files
     from islands.errors import DiskError, EvolabError
-    from launcher import cli_champion, cli_machine, cli_operate, cli_search, cli_units
+    from launcher import cli_champion, cli_machine, cli_operate, cli_report, cli_search, cli_units
 
-    for module in (cli_search, cli_champion, cli_units, cli_machine, cli_operate):
+    for module in (cli_search, cli_champion, cli_report, cli_units, cli_machine, cli_operate):
         for command in module.COMMANDS:
             commands.add_command(command)
     try:

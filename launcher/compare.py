@@ -55,8 +55,12 @@ def compare(names: Sequence[str], overrides: tuple[str, ...] = (), seeds: int = 
     """The JSON of `evolab compare`. Names of configurations are run first, with `overrides` and `seeds`."""
     if len(set(names)) < len(names):
         raise ConfigError("compare", expected="different names", got=", ".join(names))
-    samples = [sample_of(name, find_or_run(name, overrides, seeds)) for name in names]
-    samples.sort(key=lambda sample: -sample.mean)
+    return ranked([sample_of(name, find_or_run(name, overrides, seeds)) for name in names])
+
+
+def ranked(samples: Sequence[Sample]) -> dict[str, Any]:
+    """The samples from the best to the last, each but the first tested against it; the JSON of `evolab compare`."""
+    samples = sorted(samples, key=lambda sample: -sample.mean)
     tests = _tests(samples)
     corrected = holm([welch for welch, _ in tests])
     ranking = []

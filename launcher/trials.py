@@ -5,6 +5,7 @@ studies/<name>/study.json            what makes trials comparable; written once
                trial_0001.json       one a trial, rewritten when its state changes; the truth about the trial
                summary.json          after every trial: counts, best, Pareto front
                trials.csv            the same as a table, a row a trial
+               report.html           the study's report, if one was written
                live.json             what runs at this moment
                trials/0001/<run>/    the trial's whole runs
                trials/0001/worker.json   the process that runs it
@@ -122,6 +123,11 @@ class StudyDir:
     def table(self) -> Path:
         """All trials, a row each."""
         return self.path / "trials.csv"
+
+    @property
+    def report(self) -> Path:
+        """The study's report, if one was written."""
+        return self.path / "report.html"
 
     def record(self, number: int) -> Path:
         """A trial's file."""

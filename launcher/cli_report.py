@@ -1,0 +1,35 @@
+"""The command `evolab report`. Parse → call one function → print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from launcher.cli import JSON, print_or_json
+
+
+@click.command()
+@click.argument("names", metavar="RUN|STUDY…", nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path),
+    help="The file, replaced if there. Default: report.html in the run's or study's folder; of several, in this one.",
+)  # fmt: skip
+@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+@click.option("--with-runs", is_flag=True, help="Of a study: a report of every trial's runs too, which it links to.")
+@JSON
+def report(names: tuple[str, ...], out: Path | None, opens: bool, with_runs: bool, as_json: bool) -> None:
+    """Write one HTML file about a run or a study, or about several of them compared. It needs no network.
+
+    A run that goes on, or was killed, is reported as far as it came.
+    """
+    from launcher import report as reporting
+
+    told = reporting.write(names, out, with_runs)
+    if opens and click.launch(Path(told["path"]).as_uri()) != 0:
+        print("evolab: no browser could be opened", file=sys.stderr)
+    print_or_json(told, lambda value: click.echo(f"report: {value['path']} ({value['bytes'] / 1e6:.1f} MB)"), as_json)
+
+
+COMMANDS = (report,)

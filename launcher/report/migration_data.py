@@ -1,0 +1,172 @@
+"""Who sent what to whom, from the logs of migrations: what was admitted, and which of it can have reached the champion.
+
+Within an island nobody records who is whose child. So what the logs tell of a champion's family is which migrations can
+have reached it: those admitted on its island, those admitted before on the islands that these came from, and so on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from islands import files
+from islands.migration_log import put_aside
+from islands.rundir import RunDir
+from launcher.report.figures import number
+
+BestAt = Mapping[str, Mapping[int, float]]
+"""The best fitness of each island's generations."""
+
+
+@dataclass
+class Passage:
+    """Migrants of one publication that arrived together. `sent`: the generation of their publication, if known."""
+
+    receiver: str
+    generation: int
+    source: str
+    sequence: int | None
+    sent: int | None = None
+    admitted: int = 0
+    refused: int = 0
+    best: float | None = None
+    digests: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Migrations:
+    """All that the logs say. `reasons`: why migrants were refused, by (source, receiver)."""
+
+    passages: list[Passage] = field(default_factory=list)
+    reasons: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    published: dict[str, dict[int, tuple[int, frozenset[str]]]] = field(default_factory=dict)
+
+    def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Admitted and refused, by (source, receiver)."""
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for passage in self.passages:
+            admitted, refused = found.get((passage.source, passage.receiver), (0, 0))
+            found[passage.source, passage.receiver] = (admitted + passage.admitted, refused + passage.refused)
+        return found
+
+
+def read_migrations(run: RunDir, islands: Sequence[str]) -> Migrations:
+    """The logs of all islands; a damaged line costs itself alone."""
+    found = Migrations()
+    passages: dict[tuple[str, int, str, int | None], Passage] = {}
+    for name in islands:
+        log = run.island(name).migrations
+        for path in (put_aside(log), log):
+            for line in _lines(path):
+                if line.get("event") == "published":
+                    _note_publication(found, name, line)
+                elif "admitted" in line and isinstance(line.get("source"), str):
+                    _note_arrival(found, passages, name, line)
+    found.passages = sorted(passages.values(), key=lambda passage: passage.generation)
+    for passage in found.passages:
+        passage.sent = found.published.get(passage.source, {}).get(passage.sequence or -1, (None, None))[0]
+    return found
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for _, text in files.each_line(path):
+        line = files.record_in(_without_genome(text))
+        if line is not None and isinstance(line.get("generation"), int):
+            yield line
+
+
+def _without_genome(line: bytes) -> bytes:
+    """An arrival without its genome, which is nearly all of the line and tells a report nothing."""
+    start = line.find(b', "genome": "')
+    end = line.find(b'"', start + 13)
+    return line if start < 0 or end < 0 else line[:start] + line[end + 1 :]
+
+
+def _note_publication(found: Migrations, name: str, line: Mapping[str, Any]) -> None:
+    digests = line.get("digests")
+    if isinstance(line.get("sequence"), int) and isinstance(digests, list):
+        known = frozenset(digest for digest in digests if isinstance(digest, str))
+        found.published.setdefault(name, {})[line["sequence"]] = (line["generation"], known)
+
+
+def _note_arrival(
+    found: Migrations, passages: dict[tuple[str, int, str, int | None], Passage], name: str, line: Mapping[str, Any]
+) -> None:
+    sequence = line["sequence"] if isinstance(line.get("sequence"), int) else None
+    key = (name, line["generation"], line["source"], sequence)
+    passage = passages.setdefault(key, Passage(*key))
+    if line["admitted"] is not True:
+        passage.refused += 1
+        found.reasons.setdefault((line["source"], name), Counter())[str(line.get("reason"))] += 1
+        return
+    passage.admitted += 1
+    passage.digests.append(str(line.get("digest")))
+    fitness = number(line.get("fitness"))
+    if fitness is not None:
+        passage.best = fitness if passage.best is None else max(fitness, passage.best)
+
+
+def reaching(migrations: Migrations, island: str, last: int) -> list[Passage]:
+    """The migrations whose genomes can have reached a champion of `island` in generation `last`, oldest first."""
+    horizon = {island: last}
+    by_receiver: dict[str, list[Passage]] = {}
+    for passage in migrations.passages:
+        if passage.admitted:
+            by_receiver.setdefault(passage.receiver, []).append(passage)
+    waiting = [island]
+    while waiting:
+        name = waiting.pop()
+        for passage in by_receiver.get(name, ()):
+            left = passage.generation - 1 if passage.sent is None else passage.sent
+            if passage.generation <= horizon[name] and left > horizon.get(passage.source, -1):
+                horizon[passage.source] = left
+                waiting.append(passage.source)
+    admitted = (passage for found in by_receiver.values() for passage in found)
+    reached = [passage for passage in admitted if passage.generation <= horizon.get(passage.receiver, -1)]
+    return sorted(reached, key=lambda passage: passage.generation)
+
+
+def line_of_leaps(migrations: Migrations, island: str, last: int, best_at: BestAt) -> list[Passage]:
+    """From a champion of `island` back: the latest migrants that had scored more than everybody where they arrived,
+    then the same on the island that these came from, and so on; newest first."""
+    found: list[Passage] = []
+    horizon = last
+    while True:
+        arrived = [
+            passage
+            for passage in migrations.passages
+            if passage.receiver == island and passage.generation <= horizon and leaps(passage, best_at)
+        ]
+        if not arrived:
+            return found
+        newest = max(arrived, key=lambda passage: (passage.generation, passage.best or 0.0))
+        found.append(newest)
+        before = newest.generation - 1 if newest.sent is None else newest.sent
+        if (newest.source, before) in ((passage.receiver, passage.generation) for passage in found[:-1]):
+            return found  # two islands that took from each other in the same generation
+        island, horizon = newest.source, before
+
+
+def leaps(passage: Passage, best_at: BestAt) -> bool:
+    """Whether the best of these migrants had scored more than anybody on the island that it came to."""
+    there = best_at.get(passage.receiver, {}).get(passage.generation)
+    return bool(passage.admitted) and passage.best is not None and there is not None and passage.best > there
+
+
+def sightings(migrations: Migrations, digest: str) -> list[str]:
+    """Where the genome with this digest itself was seen on its way, in words."""
+    seen = [
+        (generation, f"sent by {name} in generation {generation}")
+        for name, found in migrations.published.items()
+        for generation, digests in found.values()
+        if digest in digests
+    ]
+    seen += [
+        (passage.generation, f"admitted by {passage.receiver} from {passage.source} in generation {passage.generation}")
+        for passage in migrations.passages
+        if digest in passage.digests
+    ]
+    return [text for _, text in sorted(seen)]

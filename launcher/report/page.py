@@ -1,0 +1,79 @@
+"""Turns what was gathered into one HTML file that needs nothing else: everything from files is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from islands import files
+from launcher.report.figures import Chart
+from launcher.utilisation import clock
+
+HERE = Path(__file__).parent
+_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def render(template: str, charts: Sequence[Chart], **context: Any) -> bytes:
+    """The page: a template of `templates/` with its charts, styles and scripts inlined."""
+    found = {chart.name: chart for chart in charts}
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            charts=found,
+            data=script_data([chart.as_dict() for chart in charts]),
+            styles=_asset("report.css"),
+            scripts=[_asset("plotly-basic.min.js"), _asset("charts.js")] if charts else [],
+            **context,
+        )
+    )
+    return text.encode()
+
+
+def script_data(value: Any) -> Markup:
+    """JSON that can stand within a `<script>` element, whatever it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup("".join(_ESCAPES.get(character, character) for character in text))
+
+
+def _asset(name: str) -> Markup:
+    """A file of this package; none holds what would end the element that it stands in."""
+    return Markup(files.read(HERE / "assets" / name).decode())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "clock": clock, "mean": mean, "share": share}
+    return environment
+
+
+def figure(value: object) -> str:
+    """A number for people; – where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def mean(entry: dict[str, Any] | None) -> str:
+    """`12.3 ± 0.4`: a mean with half its 95 % interval."""
+    from launcher import tables
+
+    return tables.mean(entry)
+
+
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return "–" if value is None else f"{value:.0%}"

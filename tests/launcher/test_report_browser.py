@@ -1,0 +1,169 @@
+"""Reports in a real browser, opened from files: nothing is asked of a network, nothing breaks, nothing gets in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher import report
+from tests.launcher.made_reports import archipelago, hostile, searched
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+PHONE = {"viewport": {"width": 390, "height": 800}, "is_mobile": True}
+DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+
+
+@dataclass
+class Seen:
+    """A page, and what went wrong in it."""
+
+    page: Any
+    wrong: list[str] = field(default_factory=list)
+
+    def __call__(self, expression: str) -> Any:
+        return self.page.evaluate(expression)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def look(browser: Any) -> Callable[..., Any]:
+    """Opens a file; complains at the end about errors, warnings, dialogs and requests."""
+
+    @contextmanager
+    def opened(path: Path, **options: Any) -> Iterator[Seen]:
+        context = browser.new_context(**options)
+        seen = Seen(context.new_page())
+        seen.page.on("console", lambda message: seen.wrong.append(f"console: {message.text}"))
+        seen.page.on("pageerror", lambda error: seen.wrong.append(f"error: {error}"))
+        seen.page.on("dialog", lambda dialog: (seen.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        seen.page.on("request", lambda request: seen.wrong.append(request.url[:200]))
+        seen.page.goto(path.absolute().as_uri())
+        seen.page.wait_for_function(DRAWN)
+        yield seen
+        context.close()
+        assert seen.wrong == [path.absolute().as_uri()]
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report that a real archipelago writes when it ends."""
+    out = tmp_path_factory.mktemp("real") / "run"
+    command = [sys.executable, "-m", "launcher", "launch", "-c", "quick", "-p", "20", "-g", "7", "--islands", "2"]
+    command += ["--migrate-every", "2", "--report", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, cwd=out.parent)
+    assert done.returncode == 0, done.stderr
+    assert f"report: {out / 'report.html'}" in done.stdout
+    return out / "report.html"
+
+
+def points(chart: str) -> str:
+    return f"document.querySelector('[data-chart={chart}]').data.reduce((n, t) => n + t.x.length, 0)"
+
+
+def test_a_real_runs_report_opens_from_a_file_and_its_charts_have_their_data(
+    look: Callable[..., Any], real: Path
+) -> None:
+    with look(real) as seen:
+        for chart in ("fitness", "champions", "species", "structure", "diversity", "migrants", "use", "phases"):
+            assert seen(points(chart)) > 0, chart
+            assert seen(f"document.querySelectorAll('[data-chart={chart}] .main-svg').length") > 0
+        assert seen("document.querySelectorAll('svg.network .wire').length") > 0
+        assert seen("document.querySelectorAll('svg.network .output text')[0].textContent") == "muscle_0"
+        assert seen("document.querySelectorAll('svg.side .ball').length") > 4
+
+
+def test_every_axis_has_a_title(look: Callable[..., Any], real: Path) -> None:
+    with look(real) as seen:
+        bare = """[...document.querySelectorAll('.plot')].filter(plot =>
+            !plot.layout.xaxis.title.text || (!plot.layout.yaxis.title.text && plot.layout.yaxis.type !== 'category')
+        ).map(plot => plot.dataset.chart)"""
+        assert seen(bare) == []
+
+
+def test_another_view_is_drawn_when_it_is_chosen_with_the_keyboard(look: Callable[..., Any], real: Path) -> None:
+    with look(real) as seen:
+        before = seen("document.querySelector('[data-chart=structure]').layout.yaxis.title.text")
+        seen.page.focus("[data-chooses=structure]")
+        seen.page.keyboard.press("ArrowDown")
+        seen.page.wait_for_function(
+            f"document.querySelector('[data-chart=structure]').layout.yaxis.title.text !== {before!r}"
+        )
+
+
+def test_on_a_phone_no_page_scrolls_sideways(look: Callable[..., Any], real: Path, tmp_path: Path) -> None:
+    study = searched(tmp_path / "study", objectives=("fitness", "diversity"))
+    many = archipelago(tmp_path / "many", 20, 40)
+    paths = [Path(report.write([str(made.path)])["path"]) for made in (study, many)]
+    for path in (real, *paths):
+        with look(path, **PHONE) as seen:
+            assert seen("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_dark_scheme_changes_page_and_charts(look: Callable[..., Any], real: Path) -> None:
+    looks = []
+    for scheme in ("light", "dark"):
+        with look(real, color_scheme=scheme) as seen:
+            paper = seen("getComputedStyle(document.body).backgroundColor")
+            text = seen("getComputedStyle(document.querySelector('[data-chart=fitness] .xtick text')).fill")
+            looks.append((paper, text))
+    assert looks[0][0] == "rgb(255, 255, 255)"
+    assert looks[0][0] != looks[1][0] and looks[0][1] != looks[1][1]
+
+
+def test_the_charts_follow_when_the_scheme_changes_and_print_is_light(look: Callable[..., Any], real: Path) -> None:
+    colour = "document.querySelector('[data-chart=fitness]').layout.font.color"
+    with look(real, color_scheme="light") as seen:
+        light = seen(colour)
+        seen.page.emulate_media(color_scheme="dark")
+        seen.page.wait_for_function(f"{colour} !== {light!r}")
+        seen.page.emulate_media(color_scheme="dark", media="print")
+        seen("dispatchEvent(new Event('beforeprint'))")
+        seen.page.wait_for_function(f"{colour} === {light!r}")
+
+
+def test_a_study_opens_with_its_charts_and_overlapping_trials_are_seen(
+    look: Callable[..., Any], tmp_path: Path
+) -> None:
+    study = searched(tmp_path / "study", objectives=("fitness", "diversity"))
+    with look(Path(report.write([str(study.path)])["path"])) as seen:
+        for chart in ("history", "importance", "parallel", "slices", "pareto", "gantt", "cost"):
+            assert seen(points(chart)) > 0, chart
+        assert seen("document.querySelector('[data-chart=gantt]').closest('figure').innerText").count(
+            "2 trials at once"
+        )
+
+
+def test_a_run_called_like_an_attack_does_no_harm(look: Callable[..., Any], tmp_path: Path) -> None:
+    made = hostile(archipelago(tmp_path / "a", 2, 30))
+    with look(Path(report.write([str(made.path)])["path"])) as seen:
+        assert seen("document.querySelectorAll('img, [onerror]').length") == 0
+        assert "<img src=x" in seen("document.querySelector('h1').textContent")
+        box = seen.page.locator("[data-chart=migrants] .points path").first.bounding_box()
+        seen.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert "<img" in seen("document.querySelector('[data-chart=migrants]').textContent")
+
+
+def test_a_study_with_attacks_in_its_files_does_no_harm(look: Callable[..., Any], tmp_path: Path) -> None:
+    study = searched(tmp_path / "study", attack="</td><script>alert(3)</script><img src=x onerror=alert(4)>")
+    with look(Path(report.write([str(study.path)])["path"])) as seen:
+        assert seen("document.querySelectorAll('img').length") == 0
+        assert "alert(4)" in seen("document.querySelector('main').textContent")
