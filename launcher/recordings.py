@@ -9,15 +9,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from islands import files
+from islands.config import PelletsConfig
 from islands.errors import EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher import summary
+from launcher.run import read
 from launcher.terminal import counted
 from launcher.workers import environment
 
 MOST = 24
 """Islands whose best is shown."""
 CHAMPION, FIRST, LAST = "champion", "first", "last"
+SEEN = {
+    PelletsConfig.name, "cartpole", "cartpole_swing_up", "double_pole", "acrobot", "mountain_car",
+    "mountain_car_continuous", "pendulum",
+}  # fmt: skip
+"""Tasks with something to see: those of `islands.recording.can_record`, which imports what computes."""
+
+
+def task_of(run: RunDir) -> str:
+    """The name of the run's task."""
+    return read(run)[1].task.name
+
+
+def can_be_seen(run: RunDir) -> bool:
+    """Whether an episode of the run's task can be drawn."""
+    return task_of(run) in SEEN
 
 
 def chosen(run: RunDir, most: int = MOST) -> list[dict[str, str]]:
