@@ -290,9 +290,9 @@ def main() -> NoReturn:
     """The entry point: errors that a user can mend are one line on stderr and exit code 2."""
     from islands import faults, files
     from islands.errors import DiskError, EvolabError
-    from launcher import cli_champion, cli_machine, cli_operate, cli_report, cli_search, cli_units
+    from launcher import cli_champion, cli_machine, cli_operate, cli_replay, cli_report, cli_search, cli_units
 
-    for module in (cli_search, cli_champion, cli_report, cli_units, cli_machine, cli_operate):
+    for module in (cli_search, cli_champion, cli_report, cli_replay, cli_units, cli_machine, cli_operate):
         for command in module.COMMANDS:
             commands.add_command(command)
     try:

@@ -41,6 +41,7 @@ WRITES_FOR_A_REASON = {
     "launcher/starting.py": "opens islands' logs; requests through pipes",
     "islands/nursery.py": "opens an island's log; answers through pipes",
     "islands/replay.py": "a temporary folder",
+    "islands/record_episode.py": "a temporary folder",
     "launcher/backends/__init__.py": "opens a trial's log",
     "launcher/backends/ray.py": "a temporary folder",
     "launcher/benchmark.py": "a temporary folder",
@@ -73,6 +74,8 @@ LIGHT_MODULES = [
     "islands.topology",
     "launcher.cli",
     "launcher.presets",
+    "launcher.recordings",
+    "launcher.report.replays",
     "launcher.status",
 ]
 

@@ -1,10 +1,102 @@
-"""The replay of a run's creatures as a piece of a page."""
+"""The replay of a run's creatures (or carts, pendulums, …) as a piece of a page, and as a page of its own."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from islands import files
+from islands.errors import ConfigError
 from islands.rundir import RunDir
+from launcher import recordings
+
+HERE = Path(__file__).parent
+NAME = "replay.html"
+"""What the page is called in a run's directory."""
+SCRIPTS = ("three/three.min.js", "replay/film.js", "replay/creature.js", "replay/flat.js", "replay/panel.js",
+           "replay/player.js")  # fmt: skip
+_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_CREATURE = "creature"
 
 
 def fragment(run: RunDir) -> str:
-    """HTML with its scripts inlined, safe as it is; "": there is nothing to replay."""
-    return ""
+    """HTML with its scripts and its data inlined, safe as it is; "": there is nothing to replay."""
+    return drawn(*gathered(run))
+
+
+def gathered(run: RunDir, most: int = recordings.MOST) -> tuple[list[dict[str, Any]], list[str]]:
+    """The run's recordings, and what there is to say about those that are missing; none where a task has no motion."""
+    if not recordings.can_be_seen(run):
+        return [], []
+    wanted = recordings.chosen(run, most)
+    made = recordings.made(run, wanted)
+    notes = [f"Not shown: {one['title']}. {one['error']}" for one in made if "error" in one]
+    left = len(run.islands()) - len({one["island"] for one in wanted})
+    if left and wanted:
+        notes.append(f"{left} more island{'' if left == 1 else 's'} not shown.")
+    return [one for one in made if "error" not in one], notes
+
+
+def drawn(made: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> str:
+    """Recordings as HTML; "" where there are neither any nor anything to say."""
+    if not made:
+        return str(_environment().from_string(_NOTES).render(notes=notes)) if notes else ""
+    creatures = any(one["kind"] == _CREATURE for one in made)
+    scripts = [name for name in SCRIPTS if creatures or not name.startswith("three/")]
+    content = _environment().get_template("replay.html").render(
+        recordings=made, notes=notes, data=_markup(_data(made)), styles=_asset("replay/replay.css"),
+        precision="1 mm" if creatures else "1 part in 65,000 of each number's largest",
+        scripts=[_asset(name) for name in scripts],
+    )  # fmt: skip
+    return str(content)
+
+
+def page(run: RunDir, out: Path | None = None) -> dict[str, Any]:
+    """Write the replay as a page of its own; the keys of `evolab replay-page --json`."""
+    path = out or run.path / NAME
+    if not path.absolute().parent.is_dir():
+        raise ConfigError("--out", expected="a file in a folder that exists", got=str(path))
+    made, notes = gathered(run)
+    if not made:
+        if not recordings.can_be_seen(run):
+            expected, got = "a task with something to see, such as pellets or cartpole", recordings.task_of(run)
+            raise ConfigError(f"run {run.path}", expected=expected, got=got)
+        raise ConfigError(f"run {run.path}", expected="an island with a generation to show", got=_none(notes))
+    about = f"Task {recordings.task_of(run)}. What moves here are recorded episodes of the evaluation itself."
+    template = _environment().get_template("replay_page.html")
+    content = template.render(name=run.name, about=about, replay=_markup(drawn(made, notes))).encode()
+    files.replace_atomically(path, content)
+    return {"path": str(path.absolute()), "bytes": len(content), "recordings": len(made), "notes": notes}
+
+
+_NOTES = """<section class="evolab-replay">{% for note in notes %}<p>{{ note }}</p>{% endfor %}</section>"""
+
+
+def _none(notes: Sequence[str]) -> str:
+    return " ".join(notes) or "none yet"
+
+
+def _data(value: Any) -> str:
+    """JSON that can stand within a `<script>` element, whatever it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _asset(name: str) -> Any:
+    """A file of this package; none holds what would end the element that it stands in."""
+    return _markup(files.read(HERE / "assets" / name).decode())
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(HERE / "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
