@@ -17,9 +17,16 @@ from islands.rundir import RunDir
 from launcher import recordings
 from launcher.report import replays
 from tests.islands.evolving import after, evolve, make_run, tiny
+from tests.islands.tasks.plain_parts import configured, grown
 from tests.launcher.browser import Page, browser
 from tests.launcher.launches import evolab
 
+NO_WEBGL = """
+const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+  return kind.startsWith("webgl") ? null : get.call(this, kind, ...more);
+};
+"""
 HOSTILE = "<img src=x onerror=alert(1)>"
 SMALL = ("population=16", "generations=2", "speciation.target=3")
 
@@ -30,6 +37,13 @@ def evolved(path: Path, *assignments: str, names: tuple[str, ...] = ("island-000
     run = make_run(path, config, names, range(1, len(names) + 1))
     evolve(run, **how)
     return run
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    """The recordings that a page holds."""
+    text = path.read_text().split('<script type="application/json">')[1].split("</script>")[0]
+    made: list[dict[str, Any]] = json.loads(text)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +58,7 @@ def creatures(home: Path) -> tuple[RunDir, list[dict[str, Any]]]:
     run = evolved(home / "run", "task.duration=4", "mode=hybrid", names=names)
     run = RunDir(run.path.rename(home / HOSTILE))
     replays.page(run)
-    return run, recordings.made(run, recordings.chosen(run))
+    return run, written(run.path / replays.NAME)
 
 
 @pytest.fixture(scope="module")
@@ -217,15 +231,16 @@ def test_it_plays_by_itself_unless_less_motion_is_wanted(
     clean(page)
 
 
-def test_without_webgl_the_creature_is_seen_from_above(creatures: tuple[RunDir, list[dict[str, Any]]]) -> None:
-    with browser("--disable-3d-apis") as plain:
-        page = opened(plain, creatures[0])
-        assert "no WebGL" in page.page.inner_text(".rp-about")
-        assert not page.run("window.__replay.state().panels[0].solid")
-        before = pictures(page)
-        seek(page, 2.0)
-        assert pictures(page)[0] != before[0]
-        clean(page)
+def test_without_webgl_the_creature_is_seen_from_above(
+    chromium: Any, creatures: tuple[RunDir, list[dict[str, Any]]]
+) -> None:
+    page = opened(chromium, creatures[0], before=NO_WEBGL)
+    assert "no WebGL" in page.page.inner_text(".rp-about")
+    assert not page.run("window.__replay.state().panels[0].solid")
+    before = pictures(page)
+    seek(page, 2.0)
+    assert pictures(page)[0] != before[0]
+    clean(page)
 
 
 def test_a_cart_is_drawn_flat_and_the_page_is_small(chromium: Any, carts: RunDir) -> None:
@@ -234,19 +249,21 @@ def test_a_cart_is_drawn_flat_and_the_page_is_small(chromium: Any, carts: RunDir
     before = pictures(page)
     seek(page, 0.3)
     shown = page.run("window.__replay.state()")["panels"][0]
-    told = recordings.made(carts, recordings.chosen(carts))[0]
-    frames = recording.unpack(told)
+    frames = recording.unpack(written(carts.path / replays.NAME)[0])
     expected = frames[7] + (frames[8] - frames[7]) * 0.5  # 0.3 s is 15 steps: between frames 7 and 8
     np.testing.assert_allclose(shown["row"], expected, atol=1e-9)
     assert shown["kind"] == "cart" and pictures(page)[0] != before[0]
     clean(page)
 
 
-@pytest.mark.parametrize("task", ["pendulum", "acrobot", "mountain_car", "double_pole", "cartpole_swing_up"])
-def test_every_task_with_motion_has_a_drawing_that_moves(chromium: Any, home: Path, task: str) -> None:
-    run = evolved(home / task, f"task.name={task}")
-    replays.page(run)
-    page = opened(chromium, run)
+@pytest.mark.parametrize("task", recording.MOTIONS)
+def test_every_task_with_motion_has_a_drawing_that_moves(chromium: Any, tmp_path: Path, task: str) -> None:
+    made, genomes = grown(configured(task), 1)
+    who = {"title": "somebody", "island": "island-000", "what": "first", "generation": 0, "scored": 0.0, "episodes": 1}
+    one = who | recording.record(task, made, genomes, 0, np.uint64(1))
+    (tmp_path / replays.NAME).write_text(f"<!doctype html><title>drawn</title>{replays.drawn([one])}")
+    page = Page(chromium, tmp_path / replays.NAME, reduced_motion="reduce")
+    page.page.wait_for_function("window.__replay && window.__replay.panels[0].film")
     before = pictures(page)
     page.run("window.__replay.seek(window.__replay.seconds)")
     assert pictures(page)[0] != before[0]
