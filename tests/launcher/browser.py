@@ -10,19 +10,18 @@ from typing import Any
 
 import pytest
 
-SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from launcher.report.video import BROWSERS, OPTIONS
 
 
 @contextmanager
 def browser() -> Iterator[Any]:
     """Headless Chromium; the test is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip(f"needs a Chromium, called one of {', '.join(NAMES)}")
+        pytest.skip(f"needs a Chromium, called one of {', '.join(BROWSERS)}")
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *SOFTWARE])
+        started = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
         yield started
         started.close()
 

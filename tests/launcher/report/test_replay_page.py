@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from islands import recording
 from islands.config import Config
+from islands.errors import ConfigError
 from islands.loading import override
 from islands.rundir import RunDir
 from launcher import recordings
-from launcher.report import replays
+from launcher.report import replays, video
 from tests.islands.evolving import after, evolve, make_run, tiny
 from tests.islands.tasks.plain_parts import configured, grown
 from tests.launcher.browser import Page, browser
@@ -304,6 +306,26 @@ def test_the_command_says_where_the_page_is(home: Path, creatures: tuple[RunDir,
     assert told["path"] == str(home / "shown.html") and told["recordings"] == 4
     assert told["bytes"] == (home / "shown.html").stat().st_size < 1_000_000
     assert "expected a file in a folder" in evolab(home, "replay-page", creatures[0].path, "--out", "no/x.html").stderr
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+def test_a_video_has_the_frames_of_the_whole_episode(home: Path, carts: RunDir, ending: str) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    path = home / f"shown{ending}"
+    ran = evolab(home, "replay-video", carts.path, "--out", path, "--fps", "2", "--json")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["frames"] == round(2 * told["seconds"]) + 1 and told["bytes"] == path.stat().st_size > 1000
+    assert path.read_bytes()[:3] == b"GIF" or path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_without_ffmpeg_one_line_says_what_to_install(carts: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="expected ffmpeg, got none on the PATH; install it"):
+        video.video(carts)
+    with pytest.raises(ConfigError, match=r"ends in \.mp4 or \.gif"):
+        video.video(carts, Path("x.avi"))
 
 
 def test_the_list_of_tasks_with_something_to_see_is_the_recorders() -> None:
