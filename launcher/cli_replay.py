@@ -1,4 +1,4 @@
-"""The commands that show what was evolved: `evolab replay-page`. Parse → call one function → print."""
+"""The commands that show what was evolved: `evolab replay-page`, `replay-video`. Parse → call one function → print."""
 
 from __future__ import annotations
 
@@ -37,4 +37,21 @@ def _told(result: dict[str, Any]) -> None:
     click.echo(f"{result['recordings']} recorded episodes, {result['bytes'] / 1e6:.1f} MB: {result['path']}")
 
 
-COMMANDS = (replay_page,)
+@click.command("replay-video")
+@click.argument("run")
+@_OUT
+@click.option("--fps", type=click.IntRange(1, 60), default=15, show_default=True, help="Frames a second.")
+@JSON
+def replay_video(run: str, out: Path | None, fps: int, as_json: bool) -> None:
+    """Write what RUN's replay begins with, the champion beside the first generation's best, as an MP4 or a GIF.
+
+    Needs ffmpeg, Chromium and playwright.
+    """
+    from launcher.report import video
+    from launcher.run import find
+
+    result = video.video(find(run), out, fps)
+    print_or_json(result, lambda told: click.echo(f"{told['frames']} frames, {told['path']}"), as_json)
+
+
+COMMANDS = (replay_page, replay_video)

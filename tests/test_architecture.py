@@ -47,6 +47,7 @@ WRITES_FOR_A_REASON = {
     "launcher/benchmark.py": "a temporary folder",
     "launcher/planning.py": "a temporary folder",
     "launcher/rehearsal.py": "a temporary folder",
+    "launcher/report/video.py": "a temporary folder",
     "launcher/disk.py": "tries out whether the disk takes anything",
     "launcher/doctor_disk.py": "tries out what the disk can do",
     "launcher/doctor_trials.py": "tries out what the disk can do",

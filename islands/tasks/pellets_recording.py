@@ -6,6 +6,7 @@ what is recorded is the evaluation itself, bit for bit.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,10 @@ def _step(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> None:
     pellets_physics.move_nodes(s, nodes, stride, muscles)
 
 
-step: Any = numba.njit(_step, error_model="numpy")  # not cached: Numba would not notice a change of what it calls
+@functools.cache
+def stepper() -> Any:
+    """`_step` compiled, for this process alone: it is in no cache, so no version of one depends on this file."""
+    return numba.njit(_step, error_model="numpy")
 
 
 @dataclass
@@ -113,7 +117,7 @@ class Stage:
 
     def move(self, now: int) -> bool:
         """The physics step that ends as step `now`; whether the body is still possible."""
-        step(self.s, self.room[0], self.room[0], self.room[1], self.layout.mode == HYBRID)
+        stepper()(self.s, self.room[0], self.room[0], self.room[1], self.layout.mode == HYBRID)
         self.take_picture()
         if self.row(pellets_physics.GAP) <= 0.0:
             self.film.pellets[-1].eaten = now

@@ -58,6 +58,13 @@ def page(run: RunDir, out: Path | None = None) -> dict[str, Any]:
     path = out or run.path / NAME
     if not path.absolute().parent.is_dir():
         raise ConfigError("--out", expected="a file in a folder that exists", got=str(path))
+    data, made, notes = content(run)
+    files.replace_atomically(path, data)
+    return {"path": str(path.absolute()), "bytes": len(data), "recordings": len(made), "notes": notes}
+
+
+def content(run: RunDir) -> tuple[bytes, list[dict[str, Any]], list[str]]:
+    """The page, what it shows and what it says of the rest; a ConfigError where there is nothing to show."""
     made, notes = gathered(run)
     if not made:
         if not recordings.can_be_seen(run):
@@ -66,9 +73,7 @@ def page(run: RunDir, out: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"run {run.path}", expected="an island with a generation to show", got=_none(notes))
     about = f"Task {recordings.task_of(run)}. What moves here are recorded episodes of the evaluation itself."
     template = _environment().get_template("replay_page.html")
-    content = template.render(name=run.name, about=about, replay=_markup(drawn(made, notes))).encode()
-    files.replace_atomically(path, content)
-    return {"path": str(path.absolute()), "bytes": len(content), "recordings": len(made), "notes": notes}
+    return template.render(name=run.name, about=about, replay=_markup(drawn(made, notes))).encode(), made, notes
 
 
 _NOTES = """<section class="evolab-replay">{% for note in notes %}<p>{{ note }}</p>{% endfor %}</section>"""

@@ -10,27 +10,31 @@ from typing import Any
 
 import pytest
 
-SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from launcher.report.video import BROWSERS, OPTIONS
 
 
 @contextmanager
-def browser(*options: str) -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     """Headless Chromium; the test is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip(f"needs a Chromium, called one of {', '.join(NAMES)}")
+        pytest.skip(f"needs a Chromium, called one of {', '.join(BROWSERS)}")
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *(options or SOFTWARE)])
+        started = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
         yield started
         started.close()
 
 
 class Page:
-    """A page opened from a file. `complaints`: its errors, those of the console too; `requests`: beyond the file."""
+    """A page opened from a file; `before`: JavaScript that runs before its own.
 
-    def __init__(self, chromium: Any, path: Path, width: int = 1200, height: int = 900, **options: Any) -> None:
+    `complaints`: its errors, those of the console too; `requests`: whatever it asks for beyond the file.
+    """
+
+    def __init__(
+        self, chromium: Any, path: Path, width: int = 800, height: int = 700, before: str = "", **options: Any
+    ) -> None:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
@@ -39,6 +43,7 @@ class Page:
         self.page.on("dialog", lambda dialog: (self.complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
         self.page.on("console", self._heard)
         self.page.on("request", self._asked)
+        self.page.add_init_script(before)
         self.page.goto(path.absolute().as_uri())
 
     def _heard(self, message: Any) -> None:

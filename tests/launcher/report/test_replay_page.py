@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,22 @@ import pytest
 
 from islands import recording
 from islands.config import Config
+from islands.errors import ConfigError
 from islands.loading import override
 from islands.rundir import RunDir
 from launcher import recordings
-from launcher.report import replays
+from launcher.report import replays, video
 from tests.islands.evolving import after, evolve, make_run, tiny
+from tests.islands.tasks.plain_parts import configured, grown
 from tests.launcher.browser import Page, browser
 from tests.launcher.launches import evolab
 
+NO_WEBGL = """
+const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+  return kind.startsWith("webgl") ? null : get.call(this, kind, ...more);
+};
+"""
 HOSTILE = "<img src=x onerror=alert(1)>"
 SMALL = ("population=16", "generations=2", "speciation.target=3")
 
@@ -30,6 +39,13 @@ def evolved(path: Path, *assignments: str, names: tuple[str, ...] = ("island-000
     run = make_run(path, config, names, range(1, len(names) + 1))
     evolve(run, **how)
     return run
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    """The recordings that a page holds."""
+    text = path.read_text().split('<script type="application/json">')[1].split("</script>")[0]
+    made: list[dict[str, Any]] = json.loads(text)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +60,7 @@ def creatures(home: Path) -> tuple[RunDir, list[dict[str, Any]]]:
     run = evolved(home / "run", "task.duration=4", "mode=hybrid", names=names)
     run = RunDir(run.path.rename(home / HOSTILE))
     replays.page(run)
-    return run, recordings.made(run, recordings.chosen(run))
+    return run, written(run.path / replays.NAME)
 
 
 @pytest.fixture(scope="module")
@@ -217,15 +233,16 @@ def test_it_plays_by_itself_unless_less_motion_is_wanted(
     clean(page)
 
 
-def test_without_webgl_the_creature_is_seen_from_above(creatures: tuple[RunDir, list[dict[str, Any]]]) -> None:
-    with browser("--disable-3d-apis") as plain:
-        page = opened(plain, creatures[0])
-        assert "no WebGL" in page.page.inner_text(".rp-about")
-        assert not page.run("window.__replay.state().panels[0].solid")
-        before = pictures(page)
-        seek(page, 2.0)
-        assert pictures(page)[0] != before[0]
-        clean(page)
+def test_without_webgl_the_creature_is_seen_from_above(
+    chromium: Any, creatures: tuple[RunDir, list[dict[str, Any]]]
+) -> None:
+    page = opened(chromium, creatures[0], before=NO_WEBGL)
+    assert "no WebGL" in page.page.inner_text(".rp-about")
+    assert not page.run("window.__replay.state().panels[0].solid")
+    before = pictures(page)
+    seek(page, 2.0)
+    assert pictures(page)[0] != before[0]
+    clean(page)
 
 
 def test_a_cart_is_drawn_flat_and_the_page_is_small(chromium: Any, carts: RunDir) -> None:
@@ -234,19 +251,21 @@ def test_a_cart_is_drawn_flat_and_the_page_is_small(chromium: Any, carts: RunDir
     before = pictures(page)
     seek(page, 0.3)
     shown = page.run("window.__replay.state()")["panels"][0]
-    told = recordings.made(carts, recordings.chosen(carts))[0]
-    frames = recording.unpack(told)
+    frames = recording.unpack(written(carts.path / replays.NAME)[0])
     expected = frames[7] + (frames[8] - frames[7]) * 0.5  # 0.3 s is 15 steps: between frames 7 and 8
     np.testing.assert_allclose(shown["row"], expected, atol=1e-9)
     assert shown["kind"] == "cart" and pictures(page)[0] != before[0]
     clean(page)
 
 
-@pytest.mark.parametrize("task", ["pendulum", "acrobot", "mountain_car", "double_pole", "cartpole_swing_up"])
-def test_every_task_with_motion_has_a_drawing_that_moves(chromium: Any, home: Path, task: str) -> None:
-    run = evolved(home / task, f"task.name={task}")
-    replays.page(run)
-    page = opened(chromium, run)
+@pytest.mark.parametrize("task", recording.MOTIONS)
+def test_every_task_with_motion_has_a_drawing_that_moves(chromium: Any, tmp_path: Path, task: str) -> None:
+    made, genomes = grown(configured(task), 1)
+    who = {"title": "somebody", "island": "island-000", "what": "first", "generation": 0, "scored": 0.0, "episodes": 1}
+    one = who | recording.record(task, made, genomes, 0, np.uint64(1))
+    (tmp_path / replays.NAME).write_text(f"<!doctype html><title>drawn</title>{replays.drawn([one])}")
+    page = Page(chromium, tmp_path / replays.NAME, reduced_motion="reduce")
+    page.page.wait_for_function("window.__replay && window.__replay.panels[0].film")
     before = pictures(page)
     page.run("window.__replay.seek(window.__replay.seconds)")
     assert pictures(page)[0] != before[0]
@@ -287,6 +306,26 @@ def test_the_command_says_where_the_page_is(home: Path, creatures: tuple[RunDir,
     assert told["path"] == str(home / "shown.html") and told["recordings"] == 4
     assert told["bytes"] == (home / "shown.html").stat().st_size < 1_000_000
     assert "expected a file in a folder" in evolab(home, "replay-page", creatures[0].path, "--out", "no/x.html").stderr
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+def test_a_video_has_the_frames_of_the_whole_episode(home: Path, carts: RunDir, ending: str) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    path = home / f"shown{ending}"
+    ran = evolab(home, "replay-video", carts.path, "--out", path, "--fps", "2", "--json")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["frames"] == round(2 * told["seconds"]) + 1 and told["bytes"] == path.stat().st_size > 1000
+    assert path.read_bytes()[:3] == b"GIF" or path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_without_ffmpeg_one_line_says_what_to_install(carts: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="expected ffmpeg, got none on the PATH; install it"):
+        video.video(carts)
+    with pytest.raises(ConfigError, match=r"ends in \.mp4 or \.gif"):
+        video.video(carts, Path("x.avi"))
 
 
 def test_the_list_of_tasks_with_something_to_see_is_the_recorders() -> None:

@@ -84,6 +84,7 @@
         this.panels[0].show(0, this.settings()), this.panels[1].show(beside > 0 ? beside : null, this.settings()),
       ]);
       this.told();
+      this.shown = true;
       requestAnimationFrame((now) => this.frame(now));
     }
 
