@@ -175,7 +175,7 @@ class Migrator:
         if not best.hyperparameters:
             return {}
         key = stream(*self.key, generation, Purpose.HYPERPARAMETERS)
-        return {"from": best.source, "hyperparameters": policies.taken_over(best.hyperparameters, key)}
+        return {"from": best.source, "hyperparameters": policies.taken_over(best.hyperparameters, key, self.config)}
 
     def _arrivals(self, generation: int) -> list[Arrival]:
         assert self.pool is not None and self.reader is not None

@@ -70,14 +70,17 @@ def told(config: Config, own: Hyperparameters) -> Hyperparameters | None:
     return {key: own.get(key, float(values[key])) for key in BOUNDS}
 
 
-def taken_over(theirs: Mapping[str, Any], key: np.uint64) -> Hyperparameters:
+def taken_over(theirs: Mapping[str, Any], key: np.uint64, config: Config) -> Hyperparameters:
     """Another island's hyperparameters, each perturbed by the draws of stream `key`, within its bounds.
 
-    What is no hyperparameter, or no finite number, is left out: nothing read from a file is trusted.
+    What is no hyperparameter of this configuration, or no finite number, is left out: nothing read from a file is
+    trusted.
     """
     found = {}
     for i, (name, (low, high)) in enumerate(BOUNDS.items()):
         value = theirs.get(name)
+        if name == "mutation.activation" and not config.network.activations:
+            continue  # there is nothing to draw from
         if isinstance(value, float) and math.isfinite(value):
             found[name] = min(high, max(low, value * PERTURBED[int(uniform(key, i) < 0.5)]))
     return found

@@ -271,7 +271,8 @@ def some_config(draw: st.DrawFn) -> Config:
         return dataclasses.replace(cls(), **values)
 
     data = build(Config).as_dict()
-    free = [key for key in loading.keys() if key.name not in ("task.name", "migration.topology", "network.activations")]
+    bound = ("task.name", "migration.topology", "network.activations", "diversity.descriptors", "algorithm")
+    free = [key for key in loading.keys() if key.name not in bound]
     for key in draw(st.lists(st.sampled_from(free), max_size=8)):
         *sections, leaf = key.name.split(".")
         section, cls = data, Config()
@@ -285,6 +286,8 @@ def some_config(draw: st.DrawFn) -> Config:
         data["network"] |= {"layers": 1, "recurrent": False, "activations": "sin,abs"}
     else:
         data["mutation"]["activation"] = 0.0
+    if data["diversity"]["method"] != "none":
+        data["strategy"]["patience"] = 0
     return loading.from_dict(data)
 
 

@@ -107,7 +107,7 @@ theirs = st.dictionaries(
 
 @given(theirs, st.integers(0, 2**32))
 def test_what_is_taken_over_is_always_a_legal_configuration(theirs: dict[str, object], key: int) -> None:
-    taken = policies.taken_over(theirs, np.uint64(key))
+    taken = policies.taken_over(theirs, np.uint64(key), tiny())
     assert set(taken) <= set(policies.BOUNDS)
     loading.replaced(tiny(), taken)
 
@@ -116,7 +116,7 @@ def test_hyperparameters_are_perturbed_by_a_factor_of_the_paper() -> None:
     config = tiny("migration.pbt=true", "mutation.add_node=0.4")
     told = policies.told(config, {})
     assert told is not None and told["mutation.add_node"] == 0.4
-    taken = policies.taken_over(told, KEY)
+    taken = policies.taken_over(told, KEY, config)
     ratios = {taken[name] / value for name, value in told.items() if 0.0 < value <= 0.8}
     assert {round(ratio, 9) for ratio in ratios} == set(policies.PERTURBED)
     assert policies.told(tiny(), {}) is None
