@@ -55,7 +55,7 @@ ROWS = {
         250,
     ),
     "double_pole_memory": Row(
-        "Double pole without velocities, NEAT, best setting", "NEAT 6,929 (2008, population 16)", 20, 6929, 250
+        "Double pole without velocities, NEAT, best setting", "NEAT 6,929 (2008, population 16)", 100, 6929, 250
     ),
     "double_pole_fixed": Row(
         "Double pole with velocities, CMA-ES, one hidden neuron",
