@@ -328,7 +328,8 @@ def assert_the_logs_tell_all(run: RunDir, folder: Path) -> None:
         lines = both_segments(run, name)
         complete = [line["generation"] for line in lines if line.get("event") == "complete"]
         assert sorted(set(complete)) == complete
-        came = [(line["source"], line["sequence"], line["digest"]) for line in lines if line.get("digest")]
+        told = [line for line in lines if line.get("digest")]  # an outbox that was removed counts from 1 again
+        came = [(line["source"], line.get("epoch"), line["sequence"], line["digest"]) for line in told]
         assert len(set(came)) == len(came) > 0
         assert replayed(run, name, folder / "replay") == digests(run, name)
 
