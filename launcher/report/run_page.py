@@ -40,7 +40,7 @@ def render(run: RunDir) -> tuple[bytes, int]:
         lines=story(data),
         figures=figures(data),
         champion=_champion(run, champion),
-        replay=Markup(replays.fragment(run)),
+        replay=_replay(run),
         no_migration=_no_migration(data),
         sightings=sightings(data.migrations, str(champion["digest"])) if champion else [],
         islands=[_row(data, island) for island in data.islands],
@@ -137,6 +137,14 @@ def figures(data: RunData) -> list[tuple[str, str, str]]:
     if (cost := number(data.launcher.get("cost"))) is not None:
         rows.append(("cost", f"{cost:.3g}", f"at {page.figure(data.launcher.get('cost_per_hour'))} an hour"))
     return rows
+
+
+def _replay(run: RunDir) -> Markup:
+    """The piece of the page that replays creatures: safe by itself; a run that cannot be replayed has none."""
+    try:
+        return Markup(replays.fragment(run))
+    except (EvolabError, ImportError):
+        return Markup()
 
 
 def _champion(run: RunDir, champion: Mapping[str, Any] | None) -> dict[str, Any]:
