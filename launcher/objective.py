@@ -106,7 +106,7 @@ def _seed_result(path: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]
         "episodes": champion["episodes"],
         "island": champion["island"],
         "champion": champion["digest"],
-        "diversity": _diversity(results),
+        "diversity": diversity_of(results),
         "best_fitness": max(result["best_fitness"] for result in results),
         "digests": [result["digest"] for result in results],
         "generations": min(result["generations"] for result in results),
@@ -115,7 +115,7 @@ def _seed_result(path: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]
     }
 
 
-def _diversity(results: Sequence[dict[str, Any]]) -> float:
+def diversity_of(results: Sequence[dict[str, Any]]) -> float:
     """The behavioural diversity of all populations taken together (see `islands.rollout.spread_of`)."""
     means = [result["behaviour_mean"] for result in results if result["behaviour_mean"]]
     variances = [result["behaviour_variance"] for result in results if result["behaviour_mean"]]

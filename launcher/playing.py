@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
 from typing import Any
 
-from islands.errors import EvolabError
+from launcher import inside
 from launcher.champions import Champion, title
 from launcher.terminal import counted
-from launcher.workers import environment
 
 
 def play(champion: Champion, episodes: int, seed: int) -> dict[str, Any]:
@@ -22,23 +18,11 @@ def play(champion: Champion, episodes: int, seed: int) -> dict[str, Any]:
         "episodes": episodes,
         "seed": seed,
     }
-    command = [sys.executable, "-P", "-m", "islands.play"]
-    pipe = subprocess.PIPE
     found: dict[str, Any] = {}
-    with (
-        counted("episode", episodes) as tell,
-        subprocess.Popen(command, env=environment(1), stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process,
-    ):
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdin.write(json.dumps(request))
-        process.stdin.close()
-        for line in process.stdout:
-            found = json.loads(line)
+    with counted("episode", episodes) as tell:
+        for found in inside.said("islands.play", request=request):
             if "done" in found:
                 tell(found["done"])
-        said = process.stderr.read().strip()
-    if process.returncode:
-        raise EvolabError((said.splitlines() or [f"exit code {process.returncode} of its process"])[-1])
     return {"champion": champion.about, "seed": seed, **found}
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from islands import files
 from islands.config import PelletsConfig
-from islands.errors import EvolabError
 from islands.rundir import IslandDir, RunDir
-from launcher import summary
+from launcher import inside, summary
 from launcher.run import read
 from launcher.terminal import counted
-from launcher.workers import environment
 
 MOST = 24
 """Islands whose best is shown."""
@@ -88,19 +83,9 @@ def made(run: RunDir, wanted: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
     """
     if not wanted:
         return []
-    command = [sys.executable, "-P", "-m", "islands.record_episode", str(run.path)]
-    pipe, found = subprocess.PIPE, []
-    with (
-        counted("episode", len(wanted)) as tell,
-        subprocess.Popen(command, env=environment(1), stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process,
-    ):
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdin.write(json.dumps(list(wanted)))
-        process.stdin.close()
-        for line, asked in zip(process.stdout, wanted, strict=False):
-            found.append({"title": asked["title"], **json.loads(line)})
+    found: list[dict[str, Any]] = []
+    with counted("episode", len(wanted)) as tell:
+        for line in inside.said("islands.record_episode", str(run.path), request=list(wanted)):
+            found.append({"title": wanted[len(found)]["title"], **line})
             tell(len(found))
-        said = process.stderr.read().strip()
-    if process.returncode:
-        raise EvolabError((said.splitlines() or [f"exit code {process.returncode} of its process"])[-1])
     return found

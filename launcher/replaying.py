@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from islands import files
-from islands.errors import ConfigError, EvolabError
+from islands.errors import ConfigError
 from islands.rundir import RunDir
+from launcher import inside
 from launcher.terminal import counted
-from launcher.workers import environment
 
 
 def replay(run: RunDir, island: str, until: int | None, genome: str, export: Path | None) -> dict[str, Any]:
@@ -24,24 +21,16 @@ def replay(run: RunDir, island: str, until: int | None, genome: str, export: Pat
     """
     if export is not None and not export.absolute().parent.is_dir():
         raise ConfigError("--export", expected="a file in a folder that exists", got=str(export))
-    command = [sys.executable, "-P", "-m", "islands.replay", str(run.path), island, "--genome", genome]
-    command += [] if until is None else ["--until", str(until)]
-    command += [] if export is None else ["--export", str(export)]
+    arguments = [str(run.path), island, "--genome", genome]
+    arguments += [] if until is None else ["--until", str(until)]
+    arguments += [] if export is None else ["--export", str(export)]
     found: dict[str, Any] = {"run": run.name, "island": island, "begins": None, "generations": 0, "differs": None}
     began = time.monotonic()
-    environ = environment(int(run.read_plan()["threads"]))
-    with (
-        counted("generation", 1 + (_last(run, island) if until is None else until)) as tell,
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
-    ):
-        assert process.stdout is not None and process.stderr is not None
-        for line in process.stdout:
-            _note(json.loads(line), found)
+    threads = int(run.read_plan()["threads"])
+    with counted("generation", 1 + (_last(run, island) if until is None else until)) as tell:
+        for line in inside.said("islands.replay", *arguments, threads=threads, fine=(0, 1)):
+            _note(line, found)
             tell(found.get("last", -1) + 1)
-        said = process.stderr.read().strip()
-    if process.returncode not in (0, 1):
-        refusal = (said.splitlines() or [f"exit code {process.returncode} of its process"])[-1]
-        raise EvolabError(refusal)
     return {**found, "same": found["differs"] is None, "seconds": time.monotonic() - began}
 
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from islands.algorithms import Genetic, Key, Told
 from islands.algorithms.behaviour import columns_of, known, require_ribs
+from islands.algorithms.progress import Memory
 from islands.genome.population import Array, Genomes, Population, concatenate, read_back, take, written
 from islands.reproduction import Breeding, Offspring, Plan, breed, fitter_first, sizes
 from islands.rng import Purpose, below, child, stream, uniform
 from islands.speciation import adapted_threshold, next_representatives
 
-Memory = dict[str, Array]
 _GENOME = "elite."
 
 

@@ -105,6 +105,7 @@ ARMS = {
 def measure(task: str, name: str, seed: int) -> dict[str, Any]:
     """One archipelago's life, in this process."""
     threads.refuse_more_than(1)
+    from islands.__main__ import island_of
     from islands.loop import Evolution
     from islands.tasks import make
     from launcher import island_configs, presets
@@ -126,8 +127,6 @@ def measure(task: str, name: str, seed: int) -> dict[str, Any]:
         for entry in plan["islands"]:
             each = loading.of_island(config, entry)
             task_of = make(each)
-            from islands.__main__ import island_of
-
             island = island_of(run, plan, entry, each, task_of.layout, {})
             evolutions.append(Evolution(each, task_of, [island], lambda: False))
         return _lived(subject, evolutions, population)
@@ -138,6 +137,8 @@ def measure(task: str, name: str, seed: int) -> dict[str, Any]:
 def _lived(subject: Subject, evolutions: Sequence[Any], population: int) -> dict[str, Any]:
     """Every island a generation at a time, until one succeeds or the generations are over."""
     episodes = evolutions[0].config.evaluation.episodes
+    from launcher.objective import diversity_of
+
     diversity: dict[str, float] = {}
     success: int | None = None
     moments = {max(0, round(share * subject.generations) - 1): str(share) for share in MOMENTS}
@@ -152,7 +153,7 @@ def _lived(subject: Subject, evolutions: Sequence[Any], population: int) -> dict
                 success = (before + row + 1) * episodes
         if generation in moments:
             lines = [evolution.islands[0].state.record for evolution in evolutions]
-            diversity[moments[generation]] = _diversity(lines)
+            diversity[moments[generation]] = diversity_of(lines)
         if success is not None:
             break
     return {"evaluations": success, "champion": None if success else _champion(evolutions), "diversity": diversity}
@@ -166,13 +167,6 @@ def _champion(evolutions: Sequence[Any]) -> float:
         evolution.conclude(island)
         found.append(files.read_json(island.place.result)["champion"])
     return float(max(found, key=lambda each: float(each["validation"]))["mean"])
-
-
-def _diversity(lines: Sequence[dict[str, Any]]) -> float:
-    """Behavioural diversity of all islands together (see `islands.rollout.spread_of`)."""
-    within = [statistics.fmean(column) for column in zip(*(line["behaviour_variance"] for line in lines), strict=True)]
-    between = [statistics.pvariance(column) for column in zip(*(line["behaviour_mean"] for line in lines), strict=True)]
-    return math.sqrt(2.0 * (sum(within) + sum(between)))
 
 
 def budget(task: str) -> int:
