@@ -6,9 +6,11 @@ import importlib.util
 
 import numpy as np
 
+from islands.algorithms import Genetic, Told
 from islands.config import DiversityConfig
 from islands.errors import ConfigError
 from islands.genome.population import Array
+from islands.reproduction import Breeding
 
 
 def columns_of(config: DiversityConfig, count: int, usual: int | None = None) -> list[int]:
@@ -27,8 +29,20 @@ def known(measures: Array, fitness: Array) -> Array:
     return np.asarray(np.isfinite(fitness) & np.isfinite(measures).all(axis=1))
 
 
-def require_ribs(method: str) -> None:
-    """Refuse where pyribs, which keeps the archives, is not installed."""
-    if importlib.util.find_spec("ribs") is None:
-        do = "pip install 'evolution-lab[qd]'"
-        raise ConfigError(f"diversity.method {method}", expected="the package ribs", got="none", do=do)
+class ByBehaviour(Genetic):
+    """The genetic algorithm, told what genomes did; pyribs, which keeps the archives, has to be installed."""
+
+    needs_behaviour = True
+    usual: int | None = None  # descriptors that count unless told otherwise; None: all
+
+    def __init__(self, breeding: Breeding) -> None:
+        super().__init__(breeding)
+        self.diversity = self.config.diversity
+        if importlib.util.find_spec("ribs") is None:
+            what, do = f"diversity.method {self.diversity.method}", "pip install 'evolution-lab[qd]'"
+            raise ConfigError(what, expected="the package ribs", got="none", do=do)
+
+    def measures(self, told: Told) -> Array:
+        """What each genome did, by the descriptors that count (float64 [P, D])."""
+        columns = columns_of(self.diversity, told.behaviour.shape[1], self.usual)
+        return np.asarray(told.behaviour[:, columns].astype(np.float64))

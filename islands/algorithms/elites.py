@@ -12,26 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from islands.algorithms import Genetic, Key, Told
-from islands.algorithms.behaviour import columns_of, known, require_ribs
+from islands.algorithms import Key, Told
+from islands.algorithms.behaviour import ByBehaviour, known
 from islands.algorithms.progress import Memory
 from islands.genome.population import Array, Genomes, Population, concatenate, read_back, take, written
-from islands.reproduction import Breeding, Offspring, Plan, breed, fitter_first, sizes
+from islands.reproduction import Offspring, Plan, breed, fitter_first, sizes
 from islands.rng import Purpose, below, child, stream, uniform
 from islands.speciation import adapted_threshold, next_representatives
 
 _GENOME = "elite."
 
 
-class MapElites(Genetic):
+class MapElites(ByBehaviour):
     """The genetic algorithm, breeding elites."""
 
-    needs_behaviour = True
-
-    def __init__(self, breeding: Breeding) -> None:
-        super().__init__(breeding)
-        require_ribs("map-elites")
-        self.diversity = self.config.diversity
+    usual = 2
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `Breeder`."""
@@ -59,8 +54,7 @@ class MapElites(Genetic):
         """The archive with the evaluated generation."""
         from ribs.archives import GridArchive
 
-        columns = columns_of(self.diversity, told.behaviour.shape[1], 2)
-        measures = told.behaviour[:, columns].astype(np.float64)
+        measures = self.measures(told)
         rows = np.flatnonzero(known(measures, told.population.fitness))
         new = Population(take(told.population.genomes, rows), told.population.fitness[rows])
         genomes, fitness, measures = new.genomes, new.fitness, measures[rows]
@@ -73,7 +67,7 @@ class MapElites(Genetic):
             fitness = np.concatenate([old.fitness, fitness])
             measures = np.concatenate([told.memory["measures"], measures])
         grid = GridArchive(
-            solution_dim=1, dims=[self.diversity.cells] * len(columns), ranges=list(zip(low, high, strict=True)),
+            solution_dim=1, dims=[self.diversity.cells] * measures.shape[1], ranges=list(zip(low, high, strict=True)),
             dtype=np.float64,
         )  # fmt: skip
         grid.add(np.arange(len(fitness))[:, None], fitness.astype(np.float64), measures)

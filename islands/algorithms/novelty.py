@@ -16,29 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from islands.algorithms import Genetic, Key, Told
-from islands.algorithms.behaviour import columns_of, known, require_ribs
+from islands.algorithms import Key, Told
+from islands.algorithms.behaviour import ByBehaviour, known
 from islands.genome.population import Array
-from islands.reproduction import Breeding, Offspring
+from islands.reproduction import Offspring
 from islands.rng import Purpose, stream, uniform
 
 REMEMBERED = 2000
 
 
-class Novelty(Genetic):
+class Novelty(ByBehaviour):
     """The genetic algorithm, breeding by novelty."""
-
-    needs_behaviour = True
-
-    def __init__(self, breeding: Breeding) -> None:
-        super().__init__(breeding)
-        require_ribs("novelty")
-        self.diversity = self.config.diversity
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `Breeder`."""
         fitness = told.population.fitness
-        measures = told.behaviour[:, columns_of(self.diversity, told.behaviour.shape[1])].astype(np.float64)
+        measures = self.measures(told)
         archive = told.memory.get("archive", np.empty((0, measures.shape[1])))
         good = known(measures, fitness)
         novelty = np.full(len(fitness), np.nan)
