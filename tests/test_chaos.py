@@ -68,9 +68,21 @@ def test_the_system_calls_of_a_migration_are_those_between_the_pool_and_the_end_
         "openat(AT_FDCWD, \"/p/migration_pool\") = 5</p/migration_pool>", "<... futex resumed>) = 0",
         'write(5</r/migrations.jsonl>, ""..., 90) = 90', "close(5</r/migrations.jsonl>) = 0", "brk(0) = 0",
     ]  # fmt: skip
-    assert tracing.counted([*generation * 3, generation[0]]) == (6, 3, 3)
+    assert tracing.counted([*generation * 3, generation[0]]) == (6, 3, 0, 3)
     with pytest.raises(ValueError, match="no migration"):
         tracing.counted(generation)
+
+
+def test_what_waiting_for_a_lock_takes_is_told_apart_from_what_a_migration_takes() -> None:
+    lock = "flock(9</p/migration_pool/.lock>, LOCK_EX|LOCK_NB) = "
+    tried = ['openat(3, ".lock") = 9', f"{lock}-1 EAGAIN (busy)", "close(9) = 0", "clock_nanosleep(1) = 0"]
+    taken = ['openat(3, ".lock") = 9', f"{lock}0"]
+    end = ['write(5</r/migrations.jsonl>, ""..., 90) = 90', 'write(5</r/metrics.jsonl>, ""..., 800) = 800']
+    free, crowded = [*taken, *end], [*tried * 20, *taken, *end]
+    assert tracing.without_waits(taken) == taken
+    assert tracing.counted([*free * 4])[:3] == (4, 2, 0)
+    assert tracing.counted([*crowded * 4])[:2] == (4, 2)
+    assert tracing.counted([*crowded * 4]).polls > 20
 
 
 def test_an_unknown_scenario_or_a_folder_in_use_is_one_line_and_nothing_is_done(tmp_path: Path) -> None:

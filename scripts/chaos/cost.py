@@ -124,6 +124,7 @@ def calls(report: Report, run: RunDir, folder: Path, pids: list[int]) -> dict[st
     return {
         "calls a generation": seen.generation,
         "calls a migration": seen.migration,
+        "lock polls a migration": seen.polls,
         "calls of status": tracing.of_command(command, folder, runs.environment(folder)),
         "status CPU s": spent,
     }
@@ -146,12 +147,12 @@ def growth(report: Report, run: RunDir) -> dict[str, Any]:
 
 
 def least_entries(*roots: Path) -> dict[str, int]:
-    """Of some looks the one with the fewest entries: between writing and pruning there is one more."""
-    looks = []
-    for _ in range(5):
-        looks.append(entries(*roots))
-        time.sleep(0.1)
-    return min(looks, key=lambda look: sum(look.values()))
+    """Of each folder the fewest entries in some looks: between writing and pruning there is one more."""
+    fewest = entries(*roots)
+    for _ in range(20):
+        time.sleep(0.25)
+        fewest = {folder: min(count, fewest.get(folder, count)) for folder, count in entries(*roots).items()}
+    return fewest
 
 
 def entries(*roots: Path) -> dict[str, int]:

@@ -14,14 +14,19 @@ from typing import NamedTuple
 
 STRACE = shutil.which("strace")
 _TOTAL = re.compile(r"^100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s.*total$", re.MULTILINE)
+_LOCK = re.compile(r"\bflock\(\d+<[^>]*>, LOCK_EX")
 _METRICS = re.compile(r"write\(\d+<[^>]*/metrics\.jsonl>")
 
 
 class Calls(NamedTuple):
-    """Medians over the generations that were seen whole, and how many of these there were."""
+    """Medians over the generations that were seen whole, and how many of these there were.
+
+    `polls`: looks at a lock that another process held, the mean of a migration; what they took is in neither figure.
+    """
 
     generation: float
     migration: float
+    polls: float
     seen: int
 
 
@@ -56,7 +61,8 @@ def of_island(pid: int, folder: Path, enough: Callable[[], bool], within: float)
 
 def counted(lines: Sequence[str]) -> Calls:
     """System calls a generation and a migration; a generation lasts from one metrics line to the next."""
-    calls = [line for line in lines if "resumed>" not in line and "---" not in line and "+++" not in line]
+    every = [line for line in lines if "resumed>" not in line and "---" not in line and "+++" not in line]
+    calls = without_waits(every)
     ends = [place for place, line in enumerate(calls) if _METRICS.search(line)]
     generations, migrations = [], []
     for first, last in zip(ends, ends[1:], strict=False):
@@ -68,4 +74,21 @@ def counted(lines: Sequence[str]) -> Calls:
             migrations.append(log[-1] - pool[0] + 1)
     if not migrations:
         raise ValueError("strace saw no migration")
-    return Calls(statistics.median(generations), statistics.median(migrations), len(migrations))
+    polls = sum("EAGAIN" in line for line in every if _LOCK.search(line)) / len(migrations)
+    return Calls(statistics.median(generations), statistics.median(migrations), polls, len(migrations))
+
+
+def without_waits(calls: Sequence[str]) -> list[str]:
+    """The calls as if every lock had been free: of many tries at one the last alone is left.
+
+    How often a lock is tried says how long its holder was kept from the processor, and so how crowded the machine is.
+    """
+    kept: list[str] = []
+    waits = False
+    for line in calls:
+        tried = _LOCK.search(line) is not None
+        if not waits:
+            kept.append(line)
+        if tried:
+            waits = "EAGAIN" in line
+    return kept
