@@ -55,6 +55,12 @@ class Chart:
         ]
         return {"name": self.name, "views": views}
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: drawn as in the report."""
+        from launcher.report import page
+
+        return page.framed(self)
+
 
 def line(name: str, x: Numbers, y: Numbers, **more: Any) -> Trace:
     """A line. `colour`, `width`, `dash`, `shape`; other keys are Plotly's."""

@@ -15,6 +15,8 @@ from launcher.report.figures import Chart
 from launcher.utilisation import clock
 
 HERE = Path(__file__).parent
+FRAME = 240
+"""Pixels that a framed chart's title, note and chooser take."""
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -33,6 +35,15 @@ def render(template: str, charts: Sequence[Chart], **context: Any) -> bytes:
         )
     )
     return text.encode()
+
+
+def framed(chart: Chart) -> str:
+    """A chart as an element that holds all it needs, to stand in any page, such as a notebook's."""
+    content = render("chart.html", [chart], name=chart.name).decode()
+    style = "width:100%;border:0"
+    return str(Markup('<iframe srcdoc="{}" title="{}" height="{}" style="{}"></iframe>').format(
+        content, chart.title, chart.height + FRAME, style
+    ))  # fmt: skip
 
 
 def script_data(value: Any) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.launcher.made_reports import archipelago, hostile, searched
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+NOTEBOOK = Path(__file__).parents[2] / "scripts" / "report.ipynb"
 PHONE = {"viewport": {"width": 390, "height": 800}, "is_mobile": True}
 DRAWN = "document.documentElement.dataset.drawn === 'yes'"
 
@@ -117,6 +119,32 @@ def test_another_view_is_drawn_when_it_is_chosen_with_the_keyboard(look: Callabl
         seen.page.focus("[data-chooses=structure]")
         seen.page.keyboard.press("ArrowDown")
         seen.until(f"document.querySelector('[data-chart=structure]').layout.yaxis.title.text !== {before!r}")
+
+
+def test_the_notebook_goes_from_a_run_to_the_reports_charts_in_ten_lines(
+    look: Callable[..., Any], real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(real.parent, tmp_path / "runs" / "run")
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert sum(len(lines.splitlines()) for lines in code) <= 10
+    shown: list[Any] = []
+    names: dict[str, Any] = {"display": shown.append}
+    for lines in code:
+        exec(lines, names)  # what a notebook does
+    page = tmp_path / "notebook.html"
+    page.write_text("<!doctype html><html data-drawn=yes><body>" + "".join(each._repr_html_() for each in shown))
+    with look(page) as seen:
+        drawn = "[...document.querySelectorAll('iframe')].filter(frame => frame.contentDocument"
+        drawn += "?.documentElement.dataset.drawn).length"
+        seen.until(f"{drawn} === {len(shown)}")
+        heights = "[...document.querySelectorAll('iframe')].map(frame => [frame.title, frame.height - "
+        heights += "frame.contentDocument.documentElement.scrollHeight])"
+        assert [title for title, room in seen(heights) if room < 0] == []
+    assert {chart.name for chart in shown} >= {"fitness", "champions", "species", "migrants", "phases"}
+    assert names["frame"]["run"].nunique() == 1
 
 
 def test_on_a_phone_no_page_scrolls_sideways(look: Callable[..., Any], real: Path, tmp_path: Path) -> None:
