@@ -30,8 +30,8 @@ def recall(log: Path, generation: int, avoid: frozenset[str], reader: Reader | N
     `avoid`: digests of genomes whose admission becomes a refusal. `reader` hears what was taken.
     """
     renew(log)
-    segments = (put_aside(log), log)
-    complete = {line["generation"] for segment in segments for line in _completed(segment)}
+    both = segments(log)
+    complete = {line["generation"] for segment in both for line in _completed(segment)}
     decided: Decided = {g: [] for g in sorted(complete) if g >= generation}
     damaged: str | None = None
 
@@ -41,7 +41,7 @@ def recall(log: Path, generation: int, avoid: frozenset[str], reader: Reader | N
             return None
         return quarantine.corrected(line, generation, avoid)
 
-    for segment in segments:
+    for segment in both:
         changed = False
         for number, text in each_line(segment):
             was = record_in(text)
@@ -76,6 +76,19 @@ def write(log: Path, lines: list[dict[str, Any]], reader: Reader | None) -> None
 def put_aside(log: Path) -> Path:
     """Where the older part of a log lies once it has grown to `LOG_SEGMENT`."""
     return log.with_name(f"{log.stem}.1{log.suffix}")
+
+
+def segments(log: Path) -> tuple[Path, Path]:
+    """Both parts of a log, the older first; either may be missing."""
+    return put_aside(log), log
+
+
+def without_genomes(segment: Path) -> Iterator[tuple[int, bytes]]:
+    """Every line of a segment with its number, from 1; an arrival without its genome, which is nearly all of it."""
+    for number, line in each_line(segment):
+        start = line.find(b', "genome": "')
+        end = line.find(b'"', start + 13)
+        yield number, line if start < 0 or end < 0 else line[:start] + line[end + 1 :]
 
 
 def first_repeatable(log: Path) -> int:

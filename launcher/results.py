@@ -1,35 +1,42 @@
-"""Any set of runs as pandas DataFrames: per generation, per migrant, per champion.
+"""Any set of runs and studies as pandas DataFrames: generations, migrants, champions, islands, trials.
 
-Every frame starts with the columns `run` (directory, text), `config` (text), `island` (text) and `seed` (int64).
-Missing values are NaN; pandas is imported when a frame is asked for.
+The frames of runs start with the columns `run` (directory, text), `config` (text), `island` (text) and `seed` (int64),
+that of studies with `study` (directory, text). Columns, dtypes and units are in `GENERATIONS`, `MIGRANTS`, `CHAMPIONS`,
+`ISLANDS` and `TRIALS`. Missing values are NaN; a damaged line of a file is left out with a warning. pandas is imported
+when a frame is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from islands import files
+from islands import files, migration_log
 from islands.rundir import IslandDir, RunDir
+from launcher import live, status
+from launcher.trials import StudyDir, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = ("run", "config", "island", "seed")
+KEYS = {"run": "str", "config": "str", "island": "str", "seed": "int64"}
 GENERATIONS = {
-    "generation": "int64",
-    "best": "float64",
+    "generation": "int64",  # from 0
+    "best": "float64",  # fitness, the task's score
     "mean": "float64",
     "median": "float64",
     "std": "float64",
-    "species": "float64",
-    "threshold": "float64",
-    "failed": "float64",
-    "nodes": "float64",
+    "species": "float64",  # how many
+    "threshold": "float64",  # distance within which genomes are of one species
+    "failed": "float64",  # genomes without a score
+    "nodes": "float64",  # a genome, mean; so are the next three
     "connections": "float64",
     "body_nodes": "float64",
     "muscles": "float64",
+    "diversity": "float64",  # root mean square distance of two behaviours, in the task's units
     "mutation_boost": "float64",
     "evaluations": "float64",
     "steps": "float64",
@@ -37,24 +44,26 @@ GENERATIONS = {
     "reproduce_seconds": "float64",
     "checkpoint_seconds": "float64",
     "migrate_seconds": "float64",
-    "seconds": "float64",
-    "time": "float64",
+    "seconds": "float64",  # wall, the whole generation
+    "time": "float64",  # seconds since 1970
     "digest": "str",
 }
+"""A row a generation of an island; further `disqualified.*` and `limited.*` count genomes by reason (float64)."""
 MIGRANTS = {
-    "generation": "int64",
-    "slot": "float64",
+    "generation": "int64",  # of the receiver
+    "slot": "float64",  # the row it took in the population; NaN: refused
     "source": "str",
-    "sequence": "float64",
+    "sequence": "float64",  # of the publication
     "digest": "str",
     "fitness": "float64",
     "admitted": "bool",
-    "reason": "str",
+    "reason": "str",  # of a refusal
 }
+"""A row an arrival, admitted or refused; as far back as the logs of migrations reach."""
 CHAMPIONS = {
     "generations": "int64",
-    "best_fitness": "float64",
-    "mean": "float64",
+    "best_fitness": "float64",  # the best score that evolution saw
+    "mean": "float64",  # of held-out episodes
     "ci95_low": "float64",
     "ci95_high": "float64",
     "episodes": "float64",
@@ -71,81 +80,148 @@ CHAMPIONS = {
     "stopped": "str",
     "digest": "str",
 }
-Origin = dict[str, Any]
+"""A row a finished island."""
+ISLANDS = {
+    "index": "int64",
+    "state": "str",  # PENDING, RUNNING, STALLED, BACKOFF, HELD, DONE, FAILED, STOPPED
+    "message": "str",  # why it is held, has failed or is stalled
+    "done": "int64",  # generations
+    "generations": "float64",  # wanted
+    "best": "float64",  # fitness, of the last generation seen
+    "cpu_seconds": "float64",
+    "rss_mb": "float64",
+    "restarts": "float64",
+    "utilisation": "float64",  # share of one core, 0 to 1
+    "seconds_since_heartbeat": "float64",
+    "overrides": "str",  # JSON: what sets its configuration apart from the run's
+}
+"""A row an island, finished or not, as `evolab status` sees it now."""
+TRIALS = {
+    "trial": "int64",
+    "state": "str",  # RUNNING, COMPLETE, PRUNED, FAIL
+    "standard_error": "float64",  # of the first value
+    "seeds": "int64",  # how many have a result
+    "backend": "str",
+    "cores": "int64",
+    "seconds": "float64",  # wall, of its processes
+    "cpu_seconds": "float64",
+    "cost": "float64",
+    "generations": "int64",
+    "generations_wanted": "int64",
+    "started": "float64",  # seconds since 1970
+    "ended": "float64",
+    "reason": "str",  # why it was pruned or has failed
+    "runs": "str",  # its run directories, one a line
+}
+"""A row a trial; further `value.<objective>` (float64), and `param.<name>` as the parameter is."""
+Row = dict[str, Any]
 
 
 def generations(runs: Iterable[RunDir]) -> pd.DataFrame:
     """One row a generation and island: the columns of `GENERATIONS`, and `disqualified.*`, `limited.*` counts."""
-    return _frame(runs, _generation_rows, GENERATIONS)
+    return _of_runs(runs, _generation_rows, GENERATIONS)
 
 
 def migrants(runs: Iterable[RunDir]) -> pd.DataFrame:
     """One row an arrival, admitted or refused: the columns of `MIGRANTS`."""
-    return _frame(runs, _migrant_rows, MIGRANTS)
+    return _of_runs(runs, _migrant_rows, MIGRANTS)
 
 
 def champions(runs: Iterable[RunDir]) -> pd.DataFrame:
     """One row a finished island: the columns of `CHAMPIONS`."""
-    return _frame(runs, _champion_rows, CHAMPIONS)
+    return _of_runs(runs, _champion_rows, CHAMPIONS)
+
+
+def islands(runs: Iterable[RunDir]) -> pd.DataFrame:
+    """One row an island, finished or not: the columns of `ISLANDS`."""
+    rows = (row for run in runs for row in _island_rows(run))
+    return _frame(rows, {**KEYS, **ISLANDS})
+
+
+def trials(studies: Iterable[StudyDir]) -> pd.DataFrame:
+    """One row a trial: `study`, the columns of `TRIALS`, and `value.*`, `param.*`."""
+    rows = (row for study in studies for row in _trial_rows(study))
+    return _frame(rows, {"study": "str", **TRIALS})
 
 
 FRAMES: dict[str, Callable[[Iterable[RunDir]], pd.DataFrame]] = {
     "generations": generations,
     "migrants": migrants,
     "champions": champions,
+    "islands": islands,
 }
+"""The frames of runs."""
 
 
-def export(runs: Iterable[RunDir], folder: Path, form: str = "csv") -> list[Path]:
+def export(runs: Iterable[RunDir], studies: Iterable[StudyDir], folder: Path, form: str = "csv") -> list[Path]:
     """Write all frames to `folder` as `csv` or `parquet`; returns the paths."""
-    runs = list(runs)
+    runs, studies = list(runs), list(studies)
+    frames = {**{name: make(runs) for name, make in FRAMES.items()}, "trials": trials(studies)}
     files.make_folder(folder)
     written = []
-    for name, make in FRAMES.items():
+    for name, frame in frames.items():
         path = folder / f"{name}.{form}"
-        frame = make(runs)
         content = frame.to_parquet(index=False) if form == "parquet" else frame.to_csv(index=False).encode()
         files.replace_atomically(path, content)
         written.append(path)
     return written
 
 
-def _frame(
-    runs: Iterable[RunDir], rows: Callable[[IslandDir], Iterator[dict[str, Any]]], columns: dict[str, str]
+def _of_runs(
+    runs: Iterable[RunDir], rows: Callable[[IslandDir], Iterator[Row]], columns: Mapping[str, str]
 ) -> pd.DataFrame:
+    found = ({**origin, **row} for run in runs for origin, island in _origins(run) for row in rows(island))
+    return _frame(found, {**KEYS, **columns})
+
+
+def _frame(rows: Iterable[Row], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """The rows as a frame of these columns, and after them those that only some rows have, by name."""
     import pandas as pd
 
-    dtypes = {"run": "str", "config": "str", "island": "str", "seed": "int64", **columns}
-    records = [{**origin, **row} for origin, island in _islands(runs) for row in rows(island)]
-    frame = pd.DataFrame.from_records(records)
-    extra = sorted(name for name in frame.columns if name not in dtypes and "." in name)
-    frame = frame.reindex(columns=[*dtypes, *extra])
-    return frame.astype(dtypes)
+    columns: dict[str, list[Any]] = {name: [] for name in dtypes}
+    extra: dict[str, dict[int, Any]] = {}
+    for number, row in enumerate(rows):
+        for name, values in columns.items():
+            values.append(row.get(name))
+        for name in row.keys() - columns.keys():
+            extra.setdefault(name, {})[number] = row[name]
+    frame = pd.DataFrame({name: pd.Series(values, dtype=dtypes[name]) for name, values in columns.items()})
+    more = {name: pd.Series(extra[name]).reindex(frame.index) for name in sorted(extra)}
+    return frame.assign(**more)
 
 
-def _islands(runs: Iterable[RunDir]) -> Iterator[tuple[Origin, IslandDir]]:
-    for run in runs:
-        plan = run.read_plan()
-        for entry in plan["islands"]:
-            values = (str(run.path), plan.get("config"), entry["name"], entry["seed"])
-            yield dict(zip(KEYS, values, strict=True)), run.island(entry["name"])
+def _origins(run: RunDir) -> Iterator[tuple[Row, IslandDir]]:
+    plan = run.read_plan()
+    for entry in plan["islands"]:
+        values = (str(run.path), plan.get("config"), entry["name"], entry["seed"])
+        yield dict(zip(KEYS, values, strict=True)), run.island(entry["name"])
 
 
-def _generation_rows(island: IslandDir) -> Iterator[dict[str, Any]]:
-    for record in files.read_jsonl(island.metrics):
-        row = {key: record.get(key) for key in GENERATIONS}
+def _records(path: Path, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
+    """What the lines of a file hold; of a damaged one a warning, and no more."""
+    for number, line in lines:
+        if (record := files.record_in(line)) is not None:
+            yield record
+        else:
+            warnings.warn(f"{path}, line {number} is damaged and left out; see `evolab verify`", stacklevel=2)
+
+
+def _generation_rows(island: IslandDir) -> Iterator[Row]:
+    for record in _records(island.metrics, files.each_line(island.metrics)):
         for group in ("disqualified", "limited"):
-            row.update({f"{group}.{key}": count for key, count in (record.get(group) or {}).items()})
-        yield row
+            for key, count in (record.get(group) or {}).items():
+                record[f"{group}.{key}"] = count
+        yield {key: value for key, value in record.items() if key in GENERATIONS or "." in key}
 
 
-def _migrant_rows(island: IslandDir) -> Iterator[dict[str, Any]]:
-    for record in files.read_jsonl(island.migrations):
-        if "admitted" in record:
-            yield {key: record.get(key) for key in MIGRANTS}
+def _migrant_rows(island: IslandDir) -> Iterator[Row]:
+    for segment in migration_log.segments(island.migrations):
+        for record in _records(segment, migration_log.without_genomes(segment)):
+            if "admitted" in record:
+                yield {key: record.get(key) for key in MIGRANTS}
 
 
-def _champion_rows(island: IslandDir) -> Iterator[dict[str, Any]]:
+def _champion_rows(island: IslandDir) -> Iterator[Row]:
     if not island.result.exists():
         return
     result = files.read_json(island.result)
@@ -153,3 +229,33 @@ def _champion_rows(island: IslandDir) -> Iterator[dict[str, Any]]:
     low, high = champion.get("ci95") or (None, None)
     known = {"mean": champion.get("mean"), "ci95_low": low, "ci95_high": high, "episodes": champion.get("episodes")}
     yield {key: result.get(key) for key in CHAMPIONS} | known
+
+
+def _island_rows(run: RunDir) -> Iterator[Row]:
+    last = live.read(run)
+    known = last if live.is_current(last) else None
+    entries = {entry["name"]: entry for entry in run.read_plan()["islands"]}
+    for origin, island in _origins(run):
+        entry, now = entries[island.name], status.island_status(island, known)
+        left = last.get("islands", {}).get(island.name, {})
+        row = {key: now.get(key) for key in ISLANDS} | {"index": entry["index"]}
+        row |= {key: now[key] if now[key] is not None else left.get(key) for key in ("restarts", "utilisation")}
+        yield origin | row | {"overrides": json.dumps(entry.get("overrides", {}))}
+
+
+def _trial_rows(study: StudyDir) -> Iterator[Row]:
+    objectives = files.read_json(study.identity)["objectives"]
+    for trial in study.trials():
+        values = dict(zip(objectives, trial.values or (), strict=False))
+        yield {
+            "study": str(study.path),
+            **_trial_row(study, trial),
+            **{f"value.{name}": values.get(name) for name in objectives},
+            **{f"param.{name}": value for name, value in trial.params.items()},
+        }
+
+
+def _trial_row(study: StudyDir, trial: Trial) -> Row:
+    row = {key: getattr(trial, key, None) for key in TRIALS}
+    runs = "\n".join(str(study.run(trial.number, spec).path) for spec in trial.runs)
+    return {**row, "trial": trial.number, "seeds": len(trial.seeds), "runs": runs}

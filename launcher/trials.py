@@ -179,6 +179,11 @@ class StudyDir:
         """All trials by number."""
         return [self.read(number) for number in self.numbers()]
 
+    def runs(self) -> list[RunDir]:
+        """All runs of all trials that there are."""
+        found = (self.run(trial.number, spec) for trial in self.trials() for spec in trial.runs)
+        return [each for each in found if each.plan.is_file()]
+
 
 def find(name: str | Path, root: Path = STUDIES) -> StudyDir:
     """The study called `name`: a study's folder, or one in studies/."""
@@ -189,6 +194,11 @@ def find(name: str | Path, root: Path = STUDIES) -> StudyDir:
     raise ConfigError(
         f"no study {str(name)!r}", expected="a study's folder or a name in studies/", do="see evolab search --list"
     )
+
+
+def exists(name: str | Path) -> bool:
+    """Whether `find` would find a study called `name`."""
+    return any(StudyDir(path).identity.is_file() for path in (Path(name), STUDIES / name))
 
 
 def every(root: Path = STUDIES) -> list[StudyDir]:

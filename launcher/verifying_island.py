@@ -13,7 +13,7 @@ from typing import Any
 
 from islands import chain, checkpoint, files
 from islands.errors import EvolabError
-from islands.migration_log import put_aside
+from islands.migration_log import segments
 from islands.rundir import IslandDir, checkpoints_in
 
 WHOLE, RECOVERABLE, DAMAGED = "whole", "recoverable", "damaged"
@@ -120,7 +120,7 @@ class IslandFiles:
         taken: set[tuple[Any, ...]] = set()
         count = 0
         log = self.place.migrations
-        for path in (put_aside(log), log):
+        for path in segments(log):
             for number, line in _lines(path):
                 count += 1
                 if wrong := _wrong_line(line, taken):

@@ -13,8 +13,8 @@ from typing import Any
 from islands import files
 from islands.errors import ConfigError, EvolabError
 from islands.rundir import RunDir
-from launcher import run
-from launcher.trials import STUDIES, StudyDir
+from launcher import run, trials
+from launcher.trials import StudyDir
 
 COMPARISON = Path("report.html")
 """Where a comparison lies unless told otherwise: in the current folder."""
@@ -50,9 +50,8 @@ def said_of_run(directory: RunDir) -> str:
 def _find(name: str) -> RunDir | StudyDir:
     if run.exists(name):
         return run.find(name)
-    for path in (Path(name), STUDIES / name):
-        if StudyDir(path).identity.is_file():
-            return StudyDir(path)
+    if trials.exists(name):
+        return trials.find(name)
     do = "see `evolab results` and `evolab search --list`"
     raise ConfigError(f"nothing to report on called {name!r}", expected="a run or a study", do=do)
 
@@ -69,7 +68,7 @@ def _of_study(study: StudyDir, out: Path | None, with_runs: bool) -> dict[str, A
 
     path = out or study.report
     _refuse_no_folder(path)
-    runs = [of_run(each) for each in study_page.runs_of(study)] if with_runs else []
+    runs = [of_run(each) for each in study.runs()] if with_runs else []
     content, charts = study_page.render(study, path)
     return {**_put("study", path, content, charts), "runs": [str(each) for each in runs]}
 

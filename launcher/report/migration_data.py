@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from islands import files
-from islands.migration_log import put_aside
+from islands import files, migration_log
 from islands.rundir import RunDir
 from launcher.report.figures import number
 
@@ -59,7 +58,7 @@ def read_migrations(run: RunDir, islands: Sequence[str]) -> Migrations:
     passages: dict[tuple[str, int, str, int | None], Passage] = {}
     for name in islands:
         log = run.island(name).migrations
-        for path in (put_aside(log), log):
+        for path in migration_log.segments(log):
             for line in _lines(path):
                 if line.get("event") == "published":
                     _note_publication(found, name, line)
@@ -72,17 +71,10 @@ def read_migrations(run: RunDir, islands: Sequence[str]) -> Migrations:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for _, text in files.each_line(path):
-        line = files.record_in(_without_genome(text))
+    for _, text in migration_log.without_genomes(path):
+        line = files.record_in(text)
         if line is not None and isinstance(line.get("generation"), int):
             yield line
-
-
-def _without_genome(line: bytes) -> bytes:
-    """An arrival without its genome, which is nearly all of the line and tells a report nothing."""
-    start = line.find(b', "genome": "')
-    end = line.find(b'"', start + 13)
-    return line if start < 0 or end < 0 else line[:start] + line[end + 1 :]
 
 
 def _note_publication(found: Migrations, name: str, line: Mapping[str, Any]) -> None:

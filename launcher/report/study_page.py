@@ -18,13 +18,6 @@ from launcher.trials import COMPLETE, FAIL, PRUNED, RUNNING, StudyDir, Trial
 from launcher.utilisation import clock
 
 
-def runs_of(study: StudyDir) -> list[RunDir]:
-    """All runs of all trials that there are."""
-    specs = ((trial, spec) for trial in study.trials() for spec in trial.runs)
-    found = (study.run(trial.number, spec) for trial, spec in specs)
-    return [each for each in found if each.plan.is_file()]
-
-
 def render(study: StudyDir, path: Path) -> tuple[bytes, int]:
     """The page that will lie at `path`, and how many charts it has."""
     data = study_data.gather(study)
