@@ -47,12 +47,9 @@ class Past:
     def of(cls, run: RunDir, name: str) -> Past:
         """As the files of the run tell it."""
         plan = run.read_plan()
-        found = [entry for entry in plan["islands"] if name in (entry["name"], str(entry["index"]))]
-        if not found:
-            got, last = ascii(name), len(plan["islands"]) - 1
-            raise ConfigError("--island", expected=f"0 to {last}, or an island's name", got=got)
-        owner = {"run": plan["run_id"], "island": found[0]["name"], "seed": int(found[0]["seed"])}
-        past = cls(run, found[0], owner, loading.of_island(loading.load(run.config), found[0]))
+        entry = run.entry(name)
+        owner = {"run": plan["run_id"], "island": entry["name"], "seed": int(entry["seed"])}
+        past = cls(run, entry, owner, loading.of_island(loading.load(run.config), entry))
         past.lines = {line["generation"]: line for line in files.read_jsonl(past.place.metrics)}
         return past
 

@@ -233,6 +233,15 @@ class RunDir:
         """Every island of the plan, by index."""
         return [self.island(str(entry["name"])) for entry in self.read_plan()["islands"]]
 
+    def entry(self, wanted: str) -> dict[str, Any]:
+        """The plan's entry of the island with this index or name; a ConfigError where there is none."""
+        entries: list[dict[str, Any]] = self.read_plan()["islands"]
+        for entry in entries:
+            if wanted in (entry["name"], str(entry["index"])):
+                return entry
+        expected = f"0 to {len(entries) - 1}, or an island's name"
+        raise ConfigError(f"island of {self.path}", expected=expected, got=ascii(wanted))
+
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Make the run's folder and write its plan, once."""
         if self.plan.exists():

@@ -101,13 +101,7 @@ def _of_runs(runs: Sequence[RunDir], island: str | None, what: str) -> Champion:
 
 
 def _islands(directory: RunDir, island: str | None) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = directory.read_plan()["islands"]
-    if island is None:
-        return entries
-    found = [entry for entry in entries if island in (entry["name"], str(entry["index"]))]
-    if not found:
-        raise ConfigError("--island", expected=f"0 to {len(entries) - 1}, or an island's name", got=ascii(island))
-    return found
+    return list(directory.read_plan()["islands"]) if island is None else [directory.entry(island)]
 
 
 def _of_genome(path: Path, preset: str | None, sets: Sequence[str]) -> Champion:

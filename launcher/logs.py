@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from islands.errors import ConfigError
 from islands.log import KEPT
 from islands.rundir import RunDir
 
@@ -20,14 +19,11 @@ _LONGEST_LINE = 65536
 
 
 def places(run: RunDir, island: str | None) -> dict[str, Path]:
-    """The logs to show, by the name that their lines get."""
-    islands = {place.name: place.log for place in run.islands()}
+    """The logs to show, by the name that their lines get. `island`: its index or name; None: all."""
     if island is not None:
-        if island not in islands:
-            raise ConfigError(
-                f"island of {run.path}", expected=f"one of {', '.join(list(islands)[:8])}", got=ascii(island)
-            )
-        return {island: islands[island]}
+        name = run.entry(island)["name"]
+        return {name: run.island(name).log}
+    islands = {place.name: place.log for place in run.islands()}
     return {**({"run": run.log} if run.log.exists() else {}), **islands}
 
 

@@ -35,9 +35,8 @@ def replay(run: RunDir, island: str, until: int | None, genome: str, export: Pat
 
 
 def _last(run: RunDir, island: str) -> int:
-    """The last generation that an island (index or name) has recorded; the process itself refuses what is none."""
-    names = [entry["name"] for entry in run.read_plan()["islands"] if island in (entry["name"], str(entry["index"]))]
-    newest = files.tail_jsonl(run.island(names[0]).metrics, 1) if names else []
+    """The last generation that an island (index or name) has recorded."""
+    newest = files.tail_jsonl(run.island(run.entry(island)["name"]).metrics, 1)
     return int(newest[0]["generation"]) if newest else 0
 
 
