@@ -185,10 +185,11 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:
 
     look, show = (states.of_one(run), tables.status) if run else (states.of_all(), tables.statuses)
     if watch:
-        from launcher import looking
+        from launcher import looking, status_screen
         from launcher.run import RUNS, find
 
-        looking.watch(look, show, [find(run).path if run else RUNS])
+        draw = status_screen.Screen(find(run)).draw if run else None
+        looking.watch(look, show, [find(run).path if run else RUNS], draw)
     else:
         print_or_json(look(), show, as_json)
 

@@ -84,7 +84,12 @@ def statuses(runs: Sequence[Record]) -> None:
 
 
 def status(run: Record) -> None:
-    """`evolab status RUN`: one line an island."""
+    """`evolab status RUN`: one line an island; on a terminal as wide as that, with trends."""
+    if sys.stdout.isatty():
+        from launcher import status_screen
+
+        status_screen.show(run)
+        return
     print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, since {run['created']})")
     if run["launcher"]:
         print(_launcher_line(run["launcher"]))
