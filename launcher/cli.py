@@ -46,6 +46,9 @@ DRIVING = (
     click.option("--detach", is_flag=True, help="Islands outlive this launcher; the next one adopts them."),
     click.option("--on-finish", metavar="COMMAND", help="Run it in the end, with EVOLAB_RUN and EVOLAB_EXIT_CODE set."),
     click.option("--prometheus", type=click.Path(path_type=Path), help="Keep a Prometheus text file of the figures."),
+    click.option(
+        "--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard."
+    ),
     click.option("--low-water", type=float, metavar="GB", help="Warn below it (default: 1 GB or 2 %, the larger)."),
 )
 """How `launch` and `resume` drive a run; see `settings_of`."""
@@ -267,7 +270,9 @@ def settings_of(low_water: float | None, **driving: Any) -> Settings:
     return Settings(low_water=None if low_water is None else low_water * 1e9, **driving)
 
 
-_DRIVEN = ("pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "low_water")
+_DRIVEN = (
+    "pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "tensorboard", "low_water",
+)  # fmt: skip
 
 
 def finish(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from islands import files
@@ -19,6 +20,7 @@ from launcher.live import Live
 from launcher.refusals import EVERY as REFUSALS_EVERY
 from launcher.refusals import Refusals
 from launcher.rows import Row, crowd
+from launcher.scalars import Scalars
 from launcher.settings import Outcome, Settings
 from launcher.states import DONE
 from launcher.supervisor import Asked, Supervisor
@@ -53,8 +55,12 @@ class Watch:
         self._next_sample, self._next_report = 0.0, self.started + FIRST_REPORT
         self._next_refusals, self._next_text = self.started + REFUSALS_EVERY, 0.0
         self._footer = ""
+        self._scalars = self._scalars_for(settings.tensorboard)
         self._notifier, self._told = Notifier(), "nothing left to do"
         self._rows: list[Row] = []
+
+    def _scalars_for(self, folder: Path | None) -> Scalars | None:
+        return Scalars(folder, self.run, lambda text: self.tell("tensorboard", "", text)) if folder else None
 
     def announce(self, plan: dict[str, Any], granted: cores.Cores) -> None:
         """The first sign of life: what starts where."""
@@ -106,6 +112,8 @@ class Watch:
         if now >= self._next_text:
             self._next_text = now + PROMETHEUS_EVERY
             self._write_prometheus()
+        if self._scalars:
+            self._scalars.write()
         self.events.flush()
         self.display.update(self._rows, self._footer)
         self._told = "; ".join(filter(None, [crowd(self._rows), self._footer]))
@@ -126,6 +134,8 @@ class Watch:
         self._look()
         self.live.write(self.workers, {**self.figures(), "exit_code": outcome.exit_code}, force=True)
         self._write_prometheus()
+        if self._scalars:
+            self._scalars.close()
         self.notify()
         return outcome
 
