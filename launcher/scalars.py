@@ -144,7 +144,7 @@ class _Follower:
     def _begin(self) -> None:
         files.make_folder(self._folder)
         self._last = max((_last_step(path) for path in self._folder.glob("events.out.tfevents.*")), default=-1)
-        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS):05}"
         self._file = self._folder / name
 
     def _append(self, events: list[bytes]) -> None:
