@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
 
@@ -16,8 +18,8 @@ from launcher.sparks import Trends
 from launcher.utilisation import clock
 
 Record = Mapping[str, Any]
-_NAME = 40
-"""Characters of a run's name at most; of a longer one its end is shown."""
+_NAME = 12
+"""Characters that a run's name has at least."""
 
 
 class Screen:
@@ -57,19 +59,26 @@ class Screen:
 
 def heading(told: Record, width: int) -> list[Text]:
     """The run, its state, how much of the cores it uses, what it costs; and a full disk."""
-    name, state = str(told["run"]), str(told["state"])
-    short = name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
+    launcher, state = told["launcher"] or {}, str(told["state"])
+    figures = "".join(f" · {part}" for part in _figures(launcher))
     line = Text(no_wrap=True)
-    line.append(f"{short}: ", "bold").append(state, island_lines.STYLES.get(state, ""))
-    launcher = told["launcher"] or {}
-    for part in _figures(launcher):
-        line.append(f" · {part}")
+    line.append(f"{_short(str(told['run']), width - len(f': {state}{figures}'))}: ", "bold")
+    line.append(state, island_lines.STYLES.get(state, "")).append(figures)
     heads = [line]
     if launcher.get("disk") and launcher["alive"]:
         heads.append(Text(str(launcher["disk"]), style="bold yellow", no_wrap=True))
     for head in heads:
         head.truncate(width, overflow="ellipsis")
     return heads
+
+
+def _short(name: str, room: int) -> str:
+    """A run's name, without its folder and its middle where there is no room for them."""
+    for shown in (name, Path(name).name):
+        if cell_len(shown) <= room:
+            return shown
+    room = max(_NAME, room)
+    return f"{shown[: room // 2]}…{shown[len(shown) - (room - room // 2 - 1) :]}"
 
 
 def _figures(launcher: Record) -> list[str]:

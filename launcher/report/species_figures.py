@@ -12,7 +12,7 @@ from launcher.report.species_data import OTHERS, Streams, read_streams
 
 ISLANDS = 8
 """Islands whose streams can be looked at: of more, those with the best champions or scores."""
-_OPACITY = ("0.85", "0.6", "0.38")
+_OPACITY = ("0.9", "0.68", "0.46")
 """Species that share a colour differ in strength."""
 
 
@@ -27,6 +27,10 @@ def _with_sizes(data: RunData, counts: Chart) -> Chart:
     if not views:
         return counts
     note = "Each stream is a species, as wide as it has genomes, from its beginning to its end; the oldest are below."
+    if any(OTHERS in streams.sizes for _, streams in found if streams):
+        note += " Grey: small ones together."
+    if (width := max(streams.width for _, streams in found if streams)) > 1:
+        note += f" Sizes are means of {width} generations."
     if len(data.islands) > len(views):
         note += f" Of {len(data.islands)} islands, the {len(views)} with the best scores can be chosen."
     return replace(counts, note=note, views=[*views, *(replace(view, label="how many") for view in counts.views)])
@@ -55,6 +59,6 @@ def _stream(name: str, index: int, streams: Streams) -> Trace:
     return {
         "type": "scatter", "mode": "lines", "stackgroup": "species", "name": shown, "showlegend": False,
         "x": [streams.x[place] for place in sizes], "y": numbers(list(sizes.values())),
-        "line": {"width": 0.7, "color": "@paper"}, "fillcolor": "@muted/0.35" if name == OTHERS else colour,
+        "line": {"width": 0.5, "color": "@paper"}, "fillcolor": "@muted/0.35" if name == OTHERS else colour,
         "hovertemplate": f"{shown}, generation %{{x}}: %{{y:.4~g}} genomes<extra></extra>",
     }  # fmt: skip
