@@ -50,7 +50,7 @@ def _mean(bucket: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]
     """The mean sizes over some generations; a species that is not there has none."""
     total: Counter[str] = Counter()
     for _, sizes in bucket:
-        total.update(sizes)  # type: ignore[arg-type]
+        total.update(sizes)
     return {name: size / len(bucket) for name, size in total.items()}
 
 
@@ -58,7 +58,7 @@ def _streams(points: Sequence[Mapping[str, float]]) -> dict[str, dict[int, float
     """Each species' size by place; of the small ones together."""
     weight: Counter[str] = Counter()
     for sizes in points:
-        weight.update(sizes)  # type: ignore[arg-type]
+        weight.update(sizes)
     weight.pop(OTHERS, None)
     shown = {name for name, _ in weight.most_common(SPECIES)}
     streams: dict[str, dict[int, float]] = {name: {} for name in sorted(shown, key=int)}
