@@ -172,3 +172,14 @@ def test_piped_status_is_plain_lines_as_ever(made: RunDir) -> None:
     done = subprocess.run(command, cwd=made.path.parent, env=environment, capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout and not SPARKS & set(done.stdout)
     assert "CPU s" in done.stdout and done.stdout.count("island-0") == 30
+
+
+@pytest.mark.parametrize("command", ["status", "top"])
+def test_the_list_of_runs_fits_eighty_columns_with_whole_names(tmp_path: Path, command: str) -> None:
+    name = "neat_baseline-20261126-012519-" + "x" * 60
+    run.make(tmp_path / "runs" / name, presets.resolve("quick"), run.Plan("launch", "quick", (("island-000", 42),)))
+    with on_a_terminal(tmp_path, command) as (_, master):
+        lines = [line for line in plain(read_all(master)) if line]
+    assert max(map(cell_len, lines)) <= 80
+    assert {"run", "state", "generations", "best"} <= set(lines[0].split()) and "created" not in lines[0]
+    assert "".join(line.split()[0] for line in lines[2:]) == f"runs/{name}"
