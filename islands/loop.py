@@ -181,6 +181,7 @@ class Evolution:
         line = {
             "generation": generation,
             **summarise(population, species),
+            "best_so_far": top if old is None or better else old.best,
             **solving.look(self.task, population, species, scores, self.config, old.record if old else None, key),
             **spread_of(scores.behaviour),
             "disqualified": scores.disqualified,

@@ -21,6 +21,8 @@ from islands.speciation import Species
 FORMAT = 1
 HEARTBEAT_SECONDS = 0.5
 """A heartbeat is replaced at most this often: thousands of tiny generations a second cost two writes."""
+LARGEST = 24
+"""Species whose sizes a metrics line has; the others are one figure."""
 
 
 def summarise(population: Population, species: Species) -> dict[str, Any]:
@@ -40,7 +42,19 @@ def summarise(population: Population, species: Species) -> dict[str, Any]:
         "connections": float(genomes.conn_start[-1] / count),
         "body_nodes": float(genomes.body_start[-1] / count),
         "muscles": float(genomes.muscle_start[-1] / count),
+        **_sizes(species),
     }
+
+
+def _sizes(species: Species) -> dict[str, Any]:
+    """How many genomes each species has, by its lasting number, the largest first; nothing where nobody is compared."""
+    if species.threshold == 0:
+        return {}
+    members = np.bincount(species.label[species.label >= 0], minlength=species.count)
+    order = np.argsort(-members, kind="stable")
+    sizes = {str(species.number[row]): int(members[row]) for row in order[:LARGEST] if members[row]}
+    others = int(members[order[LARGEST:]].sum())
+    return {"species_sizes": {**sizes, **({"other": others} if others else {})}}
 
 
 class Recorder:

@@ -46,6 +46,9 @@ DRIVING = (
     click.option("--detach", is_flag=True, help="Islands outlive this launcher; the next one adopts them."),
     click.option("--on-finish", metavar="COMMAND", help="Run it in the end, with EVOLAB_RUN and EVOLAB_EXIT_CODE set."),
     click.option("--prometheus", type=click.Path(path_type=Path), help="Keep a Prometheus text file of the figures."),
+    click.option(
+        "--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard."
+    ),
     click.option("--low-water", type=float, metavar="GB", help="Warn below it (default: 1 GB or 2 %, the larger)."),
 )
 """How `launch` and `resume` drive a run; see `settings_of`."""
@@ -185,10 +188,11 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:
 
     look, show = (states.of_one(run), tables.status) if run else (states.of_all(), tables.statuses)
     if watch:
-        from launcher import looking
+        from launcher import looking, status_screen
         from launcher.run import RUNS, find
 
-        looking.watch(look, show, [find(run).path if run else RUNS])
+        draw = status_screen.Screen(find(run)).draw if run else None
+        looking.watch(look, show, [find(run).path if run else RUNS], draw)
     else:
         print_or_json(look(), show, as_json)
 
@@ -266,7 +270,9 @@ def settings_of(low_water: float | None, **driving: Any) -> Settings:
     return Settings(low_water=None if low_water is None else low_water * 1e9, **driving)
 
 
-_DRIVEN = ("pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "low_water")
+_DRIVEN = (
+    "pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "tensorboard", "low_water",
+)  # fmt: skip
 
 
 def finish(

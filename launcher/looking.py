@@ -71,27 +71,50 @@ def changes(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
             observer.join(2.0)
 
 
-def watch(look: Callable[[], Any], show: Callable[[Any], None], folders: Sequence[Path]) -> None:
+Draw = Callable[[Any, int, int], Any]
+"""Makes of what was seen a picture, so many characters wide and high."""
+
+
+def watch(
+    look: Callable[[], Any], show: Callable[[Any], None], folders: Sequence[Path], draw: Draw | None = None
+) -> None:
     """Show what `look` returns (`show` prints it) whenever something has changed, until Ctrl-C.
 
-    On a terminal it is redrawn in place, on a screen of its own; into a pipe it is printed each time.
+    On a terminal it is redrawn in place, on a screen of its own, by `draw` where there is one; into a pipe it is
+    printed each time.
     """
-    with changes(folders) as wait, _screen() as draw:
+    with changes(folders) as wait, _screen(show, draw) as put:
         while True:
-            said = io.StringIO()
-            with contextlib.redirect_stdout(said):
-                show(look())
-            draw(said.getvalue())
+            put(look())
             wait()
 
 
 @contextlib.contextmanager
-def _screen() -> Iterator[Callable[[str], None]]:
+def _screen(show: Callable[[Any], None], draw: Draw | None) -> Iterator[Callable[[Any], None]]:
     if not sys.stdout.isatty():
-        yield lambda text: print(text, end="", flush=True)
+        yield lambda seen: print(_printed(show, seen, io.StringIO()), end="", flush=True)
         return
     from rich.live import Live
     from rich.text import Text
 
+    def picture(seen: Any) -> Any:
+        if draw:
+            return draw(seen, *live.console.size)
+        return Text.from_ansi(_printed(show, seen, _Terminal()), no_wrap=True, overflow="ellipsis")
+
     with Live(screen=True, auto_refresh=False) as live:
-        yield lambda text: live.update(Text.from_ansi(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        yield lambda seen: live.update(picture(seen), refresh=True)
+
+
+def _printed(show: Callable[[Any], None], seen: Any, said: io.StringIO) -> str:
+    with contextlib.redirect_stdout(said):
+        show(seen)
+    return said.getvalue()
+
+
+class _Terminal(io.StringIO):
+    """Text that will be put on a terminal, so that tables are made as wide as that."""
+
+    def isatty(self) -> bool:
+        """It will be one."""
+        return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +13,9 @@ from islands import files
 from islands.errors import EvolabError
 from islands.rundir import IslandDir
 from launcher import utilisation
-from launcher.states import DONE, OVER, PENDING, RUNNING
+from launcher.rows import Pace, Row, crowd, words
+from launcher.sparks import Trends
+from launcher.states import DONE, OVER, RUNNING
 from launcher.status import generations_done
 from launcher.terminal import Lines, Redrawn
 
@@ -27,33 +28,20 @@ CROWD = 16
 
 
 @dataclass
-class Row:
-    """One island as seen from outside: `done` of `generations`; `quiet_seconds` counts on the launcher's own clock."""
-
-    name: str
-    state: str = PENDING
-    starting: bool = False
-    done: int = 0
-    generations: int = 0
-    best: float | None = None
-    seconds_per_generation: float | None = None
-    quiet_seconds: float = 0.0
-
-
-@dataclass
 class _Trace:
     """What the follower remembers of an island between two looks."""
 
     beat: dict[str, Any] = field(default_factory=dict)
     seen: float = 0.0
-    passed: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=12))
+    pace: Pace = field(default_factory=Pace)
 
 
 class Follower:
-    """Reads the heartbeats of `islands`; the pace is measured here, over the last dozen generations seen."""
+    """Reads the heartbeats of `islands`; the pace is measured here. `trends`: rows have sparklines of the best."""
 
-    def __init__(self, islands: Sequence[IslandDir], generations: int) -> None:
+    def __init__(self, islands: Sequence[IslandDir], generations: int, trends: bool = False) -> None:
         self._islands, self._generations = list(islands), generations
+        self._trends = Trends() if trends else None
         self._traces = {island.name: _Trace(seen=time.monotonic()) for island in islands}
 
     def rows(self, workers: Mapping[str, tuple[str, int | None]]) -> list[Row]:
@@ -69,32 +57,32 @@ class Follower:
                 self._note(trace, beat, now)
         beat = trace.beat
         starting = state == RUNNING and (beat.get("pid") != pid or beat.get("state", "starting") == "starting")
-        pace = None
-        if len(trace.passed) > 1:
-            (then, first), (last_time, last) = trace.passed[0], trace.passed[-1]
-            pace = (last_time - then) / max(1, last - first)
+        done, best = generations_done(beat), beat.get("best")
         return Row(
             name=island.name,
             state=state,
             starting=starting,
-            done=generations_done(beat),
+            done=done,
             generations=int(beat.get("generations") or self._generations),
-            best=beat.get("best"),
-            seconds_per_generation=pace,
+            best=best,
+            seconds_per_generation=trace.pace.seconds,
             quiet_seconds=now - trace.seen,
+            trend=self._trends.of(island, done, best) if self._trends and done else "",
         )
 
     @staticmethod
     def _note(trace: _Trace, beat: dict[str, Any], now: float) -> None:
         if beat.get("pid") != trace.beat.get("pid"):
-            trace.passed.clear()
+            trace.pace = Pace()
         elif beat.get("generation") != trace.beat.get("generation"):
-            trace.passed.append((now, generations_done(beat)))
+            trace.pace.note(now, generations_done(beat))
         trace.beat, trace.seen = beat, now
 
 
 class Progress(Protocol):
-    """Shows events and states to a person."""
+    """Shows events and states to a person. `trends`: it has room for sparklines."""
+
+    trends: bool
 
     def event(self, island: str, text: str) -> None:
         """Something happened to an island ("" for the run)."""
@@ -108,6 +96,8 @@ class Progress(Protocol):
 
 class PlainProgress(Lines):
     """Lines on stderr: every event at once, every island's state now and then."""
+
+    trends = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,6 +123,8 @@ class PlainProgress(Lines):
 class LiveProgress(Redrawn):
     """One line an island, redrawn in place; events scroll past above."""
 
+    trends = True
+
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
@@ -148,34 +140,9 @@ class LiveProgress(Redrawn):
         self._next = time.monotonic() + 0.5
         from rich.text import Text
 
-        room = max(3, self.height - 5)
-        lines = [f"{row.name:<12.24} {words(row)}" for row in rows[:room]]
-        if len(rows) > room:
-            lines.append(f"… and {len(rows) - room} more: {crowd(rows)}")
-        self.draw(lines, Text(footer))
+        from launcher import island_lines
 
-
-def words(row: Row) -> str:
-    """An island's state in one phrase."""
-    if row.starting:
-        return "starting (imports, compiled kernels)"
-    text = f"generation {row.done}/{row.generations}"
-    if row.best is not None:
-        text += f"  best {row.best:.4g}"
-    if row.seconds_per_generation is not None:
-        text += f"  {row.seconds_per_generation:.2g} s/generation"
-    return text if row.state == RUNNING else f"{text}  {row.state}"
-
-
-def crowd(rows: Sequence[Row]) -> str:
-    """Many islands in one phrase."""
-    shown = ["starting" if row.starting else row.state for row in rows]
-    counts = {state: shown.count(state) for state in dict.fromkeys(shown)}
-    bests = [row.best for row in rows if row.best is not None]
-    done = sum(row.done for row in rows)
-    text = ", ".join(f"{count} {state}" for state, count in counts.items())
-    text += f"; {done}/{sum(row.generations for row in rows)} generations"
-    return text + (f"; best {max(bests):.4g}" if bests else "")
+        self.draw(island_lines.lines(rows, self.width, max(4, self.height - 3)), Text(footer))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from islands import files, loading, topology
 from islands.config import Config
 from islands.errors import ConfigError
 from islands.rundir import RunDir
-from launcher import presets
+from launcher import live, presets
 from launcher import run as runs
 from launcher.events import Events
 from launcher.settings import Outcome, Settings
@@ -67,6 +67,8 @@ def resume(
     """Go on with the run `name`; the same again does no harm. Living islands of a launcher that died are adopted."""
     from launcher.drive import drive
 
+    if settings:
+        settings.check(live.read(runs.find(name)).get("cost_per_hour"))
     run, changed = prepare(name, request, more)
     of_islands = [text for text in changed if not text.startswith("islands: ")]
     settings = settings or Settings(pin=True)

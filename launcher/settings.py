@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from islands.errors import ConfigError
+from launcher import scalars
 from launcher.restarts import Policy
 from launcher.stall import Patience
 from launcher.states import DONE, HELD
@@ -23,7 +24,7 @@ class Settings:
     `claim`: whether the run takes its cores for itself, or runs on cores that somebody has claimed for it. `halt`:
     asked ten times a second; True stops the islands with checkpoints. `detach`: islands outlive this launcher's death.
     `max_cost`: of the run, earlier sittings included; `max_hours`: of this one. `on_finish`: a shell's command.
-    `renew`: living islands are started anew, since the configuration has changed.
+    `renew`: living islands are started anew, since the configuration has changed. `tensorboard`: DIR of that option.
     """
 
     pin: bool = False
@@ -38,17 +39,23 @@ class Settings:
     max_hours: float | None = None
     on_finish: str | None = None
     prometheus: Path | None = None
+    tensorboard: Path | None = None
     low_water: float | None = None
     policy: Policy = Policy()
     patience: Patience = Patience()
 
     def check(self, rate: float | None = None) -> None:
-        """Refuse limits that cannot be kept. `rate`: what an hour is known to cost, where that was not said."""
+        """Refuse limits that cannot be kept, and what is not installed.
+
+        `rate`: what an hour is known to cost, where that was not said.
+        """
         if self.max_cost is not None and self.cost_per_hour is None and rate is None:
             raise ConfigError("--max-cost", expected="--cost-per-hour too", got="none")
         for name, value in (("--max-cost", self.max_cost), ("--max-hours", self.max_hours)):
             if value is not None and not value > 0:
                 raise ConfigError(name, expected="more than 0", got=f"{value:g}")
+        if self.tensorboard is not None:
+            scalars.check(self.tensorboard)
 
 
 @dataclass(frozen=True)

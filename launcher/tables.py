@@ -80,11 +80,17 @@ def statuses(runs: Sequence[Record]) -> None:
             )
             for run in runs
         ),
+        spare=("created", "finished", "islands"),
     )
 
 
 def status(run: Record) -> None:
-    """`evolab status RUN`: one line an island."""
+    """`evolab status RUN`: one line an island; on a terminal as wide as that, with trends."""
+    if sys.stdout.isatty():
+        from launcher import status_screen
+
+        status_screen.show(run)
+        return
     print(f"{run['run']}: {run['state']} ({run['command']} of {run['config']}, since {run['created']})")
     if run["launcher"]:
         print(_launcher_line(run["launcher"]))
@@ -108,7 +114,8 @@ def top(runs: Sequence[Record]) -> None:
         )
         for run in runs
     )
-    _print(("run", "state", "islands", "processes", "CPU s", "core use", "generations", "best", "cost"), rows)
+    header = ("run", "state", "islands", "processes", "CPU s", "core use", "generations", "best", "cost")
+    _print(header, rows, spare=("CPU s", "processes", "islands"))
 
 
 def results(runs: Sequence[Record]) -> None:
@@ -293,16 +300,31 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _print(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print(header: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> None:
+    """Print a table. `spare`: columns that a narrow terminal does without, the first of them first."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=box.SIMPLE, show_edge=False, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if table.row_count == 0:
+    console, cells = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE), [header, *rows]
+    if len(cells) == 1:
         print("nothing yet")
         return
-    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(table)
+    for name in spare:
+        if _wide(cells) > console.width:
+            place = cells[0].index(name)
+            cells = [(*row[:place], *row[place + 1 :]) for row in cells]
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    for place, title in enumerate(cells[0]):
+        table.add_column(title, overflow="fold", no_wrap=bool(spare and place))
+    for row in cells[1:]:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _wide(cells: Sequence[Sequence[str]]) -> int:
+    """Characters that a table takes at its widest."""
+    from rich.cells import cell_len
+
+    return sum(max(map(cell_len, column)) + 3 for column in zip(*cells, strict=True)) - 3

@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 EVERY = 5.0
 """Seconds between two plain lines that say how far something has come."""
@@ -43,6 +46,11 @@ class Redrawn:
         self.began = time.monotonic()
 
     @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._console.size.width
+
+    @property
     def height(self) -> int:
         """Rows of the terminal."""
         return self._console.size.height
@@ -55,12 +63,13 @@ class Redrawn:
         with contextlib.suppress(OSError):
             self._console.print(line)
 
-    def draw(self, lines: list[str], *below: Any) -> None:
+    def draw(self, lines: Sequence[str | Text], *below: Any) -> None:
         """Replace the block: `lines`, each cut at the terminal's width, and what stands below them."""
         from rich.console import Group
         from rich.text import Text
 
-        shown = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        whole = [Text(line) if isinstance(line, str) else line for line in lines]
+        shown = Text("\n", no_wrap=True, overflow="ellipsis").join(whole)
         with contextlib.suppress(OSError):
             self._live.update(Group(shown, *below), refresh=True)
 

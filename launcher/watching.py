@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from islands import files
@@ -18,6 +19,8 @@ from launcher.events import Events
 from launcher.live import Live
 from launcher.refusals import EVERY as REFUSALS_EVERY
 from launcher.refusals import Refusals
+from launcher.rows import Row, crowd
+from launcher.scalars import Scalars
 from launcher.settings import Outcome, Settings
 from launcher.states import DONE
 from launcher.supervisor import Asked, Supervisor
@@ -42,7 +45,7 @@ class Watch:
         self.islands = run.islands()
         self.events = Events(run)
         self.live = Live(run, settings.cost_per_hour, settings.detach)
-        self.follower = progress.Follower(self.islands, generations)
+        self.follower = progress.Follower(self.islands, generations, display.trends)
         self.meter = utilisation.Meter(granted, settings.cost_per_hour)
         self.workers: list[Worker] = []
         self.started = time.monotonic()
@@ -52,8 +55,12 @@ class Watch:
         self._next_sample, self._next_report = 0.0, self.started + FIRST_REPORT
         self._next_refusals, self._next_text = self.started + REFUSALS_EVERY, 0.0
         self._footer = ""
+        self._scalars = self._scalars_for(settings.tensorboard)
         self._notifier, self._told = Notifier(), "nothing left to do"
-        self._rows: list[progress.Row] = []
+        self._rows: list[Row] = []
+
+    def _scalars_for(self, folder: Path | None) -> Scalars | None:
+        return Scalars(folder, self.run, lambda text: self.tell("tensorboard", "", text)) if folder else None
 
     def announce(self, plan: dict[str, Any], granted: cores.Cores) -> None:
         """The first sign of life: what starts where."""
@@ -93,7 +100,7 @@ class Watch:
         if now < self._next_sample:
             return
         self._next_sample = now + SAMPLE_EVERY
-        self._rows = self.follower.rows(self._states())
+        self._look()
         self._sample(now)
         if self.settings.account and now >= self._next_report:
             self._next_report = now + REPORT_EVERY
@@ -105,9 +112,11 @@ class Watch:
         if now >= self._next_text:
             self._next_text = now + PROMETHEUS_EVERY
             self._write_prometheus()
+        if self._scalars:
+            self._scalars.write()
         self.events.flush()
         self.display.update(self._rows, self._footer)
-        self._told = "; ".join(filter(None, [progress.crowd(self._rows), self._footer]))
+        self._told = "; ".join(filter(None, [crowd(self._rows), self._footer]))
         self.notify()
 
     def notify(self) -> None:
@@ -122,9 +131,11 @@ class Watch:
             f"{list(outcome.states.values()).count(s)} {s}" for s in dict.fromkeys(outcome.states.values())
         )
         self.events.event("end", text=states, exit_code=outcome.exit_code, seconds=round(outcome.seconds, 1))
-        self._rows = self.follower.rows(self._states())
+        self._look()
         self.live.write(self.workers, {**self.figures(), "exit_code": outcome.exit_code}, force=True)
         self._write_prometheus()
+        if self._scalars:
+            self._scalars.close()
         self.notify()
         return outcome
 
@@ -188,6 +199,14 @@ class Watch:
             if worker is not None
         }
 
+    def _look(self) -> None:
+        """Look at every island."""
+        self._rows = self.follower.rows(self._states())
+        workers = self._by_island()
+        for row in self._rows:
+            worker = workers.get(row.name)
+            row.restarts = worker.restarts if worker else None
+
     def _sample(self, now: float) -> None:
         done = sum(row.done for row in self._rows)
         self.meter.take(utilisation.Sample(now, self._used(), utilisation.busy_seconds(self._cpus), done))
@@ -213,8 +232,7 @@ class Watch:
     def _write_prometheus(self) -> None:
         if self.settings.prometheus is None:
             return
-        restarts = {name: worker.restarts for name, worker in self._by_island().items() if worker}
-        islands = [{**asdict(row), "island": row.name, "restarts": restarts.get(row.name)} for row in self._rows]
+        islands = [{**asdict(row), "island": row.name} for row in self._rows]
         with suppress(OSError, EvolabError):
             text = prometheus.render(str(self.run.path), islands, self.figures())
             files.replace_atomically(self.settings.prometheus, text.encode())

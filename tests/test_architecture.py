@@ -44,6 +44,7 @@ WRITES_FOR_A_REASON = {
     "islands/record_episode.py": "a temporary folder",
     "launcher/backends/__init__.py": "opens a trial's log",
     "launcher/backends/ray.py": "a temporary folder",
+    "launcher/scalars.py": "appends to TensorBoard's files, outside the run; they are not waited for",
     "launcher/benchmark.py": "a temporary folder",
     "launcher/planning.py": "a temporary folder",
     "launcher/rehearsal.py": "a temporary folder",

@@ -12,7 +12,16 @@ from markupsafe import Markup
 from islands.errors import EvolabError
 from islands.rundir import RunDir
 from launcher import tables
-from launcher.report import body_drawing, migration_figures, network_drawing, page, replays, run_data, run_figures
+from launcher.report import (
+    body_drawing,
+    migration_figures,
+    network_drawing,
+    page,
+    replays,
+    run_data,
+    run_figures,
+    species_figures,
+)
 from launcher.report.figures import number
 from launcher.report.migration_data import sightings
 from launcher.report.run_data import RunData
@@ -27,7 +36,7 @@ MISSED = {RUNNING: "still running", "STOPPED": "stopped before its end", "PENDIN
 def render(run: RunDir) -> tuple[bytes, int]:
     """The page, and how many charts it has."""
     data = run_data.gather(run)
-    charts = [*run_figures.charts(data), *migration_figures.charts(data)]
+    charts = [*species_figures.with_streams(data, run_figures.charts(data)), *migration_figures.charts(data)]
     champion = data.champion
     content = page.render(
         "run.html",

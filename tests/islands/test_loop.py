@@ -163,6 +163,10 @@ def test_metrics_have_one_line_a_generation_from_the_first_draw_on(memory_folder
         stated = [line[name] for name in ("best", "mean", "median", "std")]
         assert stated == pytest.approx([known.max(), known.mean(), np.median(known), known.std()])
         assert line["species"] == len(np.unique(state.species.label)) and line["failed"] == 0
+        sizes = {
+            str(number): int((state.species.label == row).sum()) for row, number in enumerate(state.species.number)
+        }
+        assert line["species_sizes"] == sizes
         assert line["evaluations"] == 24 and line["steps"] == 24 * 15
         assert line["muscles"] == len(state.population.genomes.muscle_id) / 12
         assert line["digest"] == state.population.digest()
@@ -183,6 +187,7 @@ def test_the_best_of_all_generations_never_falls_though_the_generations_do(memor
     tops = [line["best"] for line in history(run)]
     assert any(later < earlier for earlier, later in itertools.pairwise(tops))
     assert [state.best for state in states(run)] == list(itertools.accumulate(tops, max))
+    assert [line["best_so_far"] for line in history(run)] == list(itertools.accumulate(tops, max))
     first_had = [tops.index(state.best) for state in states(run)]
     assert [state.improved for state in states(run)] == first_had
     assert result(run)["best_fitness"] == max(tops)

@@ -3,17 +3,21 @@ import math
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from islands import files, record
+from islands.genome.population import Population, take
 from islands.process import started
 from islands.record import Recorder
 from islands.rundir import IslandDir
+from islands.speciation import sole_species
 from tests.islands.evolving import after, digests, evolve, history, make_run, tiny, write_config
 from tests.islands.stories import checkpoints, newest, story
 
@@ -178,3 +182,21 @@ def test_a_result_holds_what_the_run_came_to(memory_folder):
     assert (result["best_fitness"], result["digest"]) == (state.best, state.population.digest())
     assert (result["seconds"], result["cpu_seconds"]) == (state.seconds, state.cpu_seconds)
     assert [result[name] for name in ("sent", "received", "admitted", "refused")] == [0, 0, 0, 0]
+
+
+def test_the_sizes_of_the_largest_species_are_told_by_their_lasting_numbers_and_the_others_together(evolved):
+    _, state = evolved
+    sizes = [1, 1, 1, *range(2, 27), 0]
+    genomes = take(state.population.genomes, np.zeros(sum(sizes), np.int64))
+    many = sole_species(genomes, 0, 0)
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    many = replace(many, label=label, number=100 + np.arange(len(sizes)), threshold=1.0)
+    told = record.summarise(Population(genomes, np.zeros(len(label), np.float32)), many)["species_sizes"]
+    assert list(told.items())[:2] == [("127", 26), ("126", 25)] and len(told) == record.LARGEST + 1
+    assert told["other"] == 1 + 1 + 1 + 2 and sum(told.values()) == len(label)
+
+
+def test_where_nobody_is_compared_no_sizes_of_species_are_told(evolved):
+    _, state = evolved
+    one = sole_species(state.population.genomes, 0, 0)
+    assert "species_sizes" not in record.summarise(state.population, one)

@@ -24,7 +24,12 @@ STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_island.py")))
 
 def wanted(more: dict[str, Any]) -> Settings:
     """The settings of a launch of stand-ins, and what the environment wants else."""
-    kinds: dict[str, Any] = {"patience": lambda v: Patience(**v), "policy": lambda v: Policy(**v), "prometheus": Path}
+    kinds: dict[str, Any] = {
+        "patience": lambda v: Patience(**v),
+        "policy": lambda v: Policy(**v),
+        "prometheus": Path,
+        "tensorboard": Path,
+    }
     program = PROGRAM if more.pop("real", False) else STAND_IN
     return Settings(**{"pin": True, "program": program, **{k: kinds.get(k, lambda v: v)(v) for k, v in more.items()}})
 

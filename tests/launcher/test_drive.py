@@ -62,5 +62,6 @@ def test_a_terminal_gets_live_lines_and_stdout_stays_clean(tmp_path: Path) -> No
         out, _ = launched.communicate()
     os.close(ours)
     assert launched.returncode == 0
-    assert b"\x1b[" in seen and b"island-001   generation " in seen
+    assert b"\x1b[" in seen and b"RUNNING" in seen
+    assert any(line.split()[:1] == [b"island-001"] and b"/40" in line for line in seen.splitlines())
     assert out.startswith(b'{"run"') and b"\x1b" not in out

@@ -105,6 +105,15 @@ def test_a_real_runs_report_opens_from_a_file_and_its_charts_have_their_data(
         assert seen("document.querySelectorAll('svg.side .ball').length") > 4
 
 
+def test_the_species_of_a_real_run_are_streams_that_fill_the_population(look: Callable[..., Any], real: Path) -> None:
+    with look(real) as seen:
+        plot = "document.querySelector('[data-chart=species]')"
+        assert seen(f"{plot}.querySelectorAll('.scatterlayer .fills path').length") > 0
+        assert seen(f"Math.max(...{plot}.calcdata.flat().map(point => point.y))") == 20
+        choices = "[...document.querySelectorAll('[data-chooses=species] option')].map(each => each.textContent)"
+        assert seen(choices) == ["sizes on island-000", "sizes on island-001", "how many"]
+
+
 def test_every_axis_has_a_title(look: Callable[..., Any], real: Path) -> None:
     with look(real) as seen:
         bare = """[...document.querySelectorAll('.plot')].filter(plot =>
