@@ -148,11 +148,18 @@ class Wiring:
         }
 
 
-def describe(genomes: Genomes, row: int, layout: Layout, sensors: Sequence[str] = ()) -> Wiring:
-    """Genome `row` spelled out. `sensors`: the names of the task's inputs; without, they are numbered."""
+def describe(
+    genomes: Genomes, row: int, layout: Layout, sensors: Sequence[str] = (), actions: Sequence[str] = ()
+) -> Wiring:
+    """Genome `row` spelled out. `sensors`, `actions`: names of the task's inputs and outputs; else they are numbered.
+
+    The outputs of a genome with a body are its muscles.
+    """
     one = take(genomes, [row])
     names = _slot_names(one, layout, sensors)
-    parts = [f"{'muscle' if layout.body else 'output'}_{j}" for j in range(len(one.muscle_id))]
+    kind = "muscle" if layout.body else "output"
+    numbered = [f"{kind}_{j}" for j in range(len(one.muscle_id))]
+    parts = list(actions) if len(actions) == len(numbered) and not layout.body else numbered
     neurons, drivers = (_fixed if layout.hidden else _evolved)(one, layout, len(names), parts)
     scale, offset = (2.0, -1.0) if layout.activation else (1.0, 0.0)
     outputs = tuple(

@@ -1,4 +1,4 @@
-"""What the inputs of each task are called, for those who take a network away."""
+"""What the inputs and outputs of each task are called, for those who look at a network or take it away."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     "mountain_car_continuous": _CAR,
     "pendulum": ("cos_angle", "sin_angle", "angular_velocity"),
 }
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "cartpole": ("push",),
+    "cartpole_swing_up": ("push",),
+    "acrobot": ("torque_backward", "no_torque", "torque_forward"),
+    "mountain_car": ("push_left", "no_push", "push_right"),
+    "mountain_car_continuous": ("push",),
+    "pendulum": ("torque",),
+    "double_pole": ("push",),
+}
 LONG_AND_SHORT = ("position", "velocity", "angle_long", "angular_velocity_long", "angle_short",
                   "angular_velocity_short", "half")  # fmt: skip
 
@@ -35,6 +44,15 @@ def sensor_names(task: Task, config: Config) -> Sequence[str]:
         if len(names) == task.sensors:
             return [str(name) for name in names]
     return [f"input_{i}" for i in range(task.sensors)]
+
+
+def action_names(task: Task, config: Config) -> Sequence[str]:
+    """The names of a task's outputs: its own (`action_names`, where it has that), this file's, or numbers."""
+    own: Sequence[str] = getattr(task, "action_names", ())
+    for names in (own, ACTIONS.get(config.task.name, ())):
+        if len(names) == task.outputs:
+            return [str(name) for name in names]
+    return [f"output_{i}" for i in range(task.outputs)]
 
 
 def _listed(config: Config) -> Sequence[str]:

@@ -61,6 +61,11 @@ class SupervisedTask:
         self.layout = layout_of(config, self.sensors, self.outputs)
 
     @property
+    def action_names(self) -> list[str]:
+        """What the outputs are called: the classes, or the value."""
+        return [f"is {name}" for name in self.data.classes] or ["value"]
+
+    @property
     def worth(self) -> Callable[[Genomes, int, np.uint64], Worth] | None:
         """Of the held-out part: accuracy with Wilson's interval, or R^2 with a bootstrap's."""
         return None if self.breeds else self._worth

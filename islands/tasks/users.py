@@ -87,6 +87,18 @@ def whole(own: Any, name: str, most: int, default: int | None, task: str) -> int
     return int(value)
 
 
+def called(own: Any, which: str, count: int, task: str) -> list[str]:
+    """The names that a user's object gives its inputs or outputs; none where it gives none."""
+    given = getattr(own, which, None)
+    if given is None:
+        return []
+    right = isinstance(given, list | tuple) and len(given) == count and all(isinstance(each, str) for each in given)
+    if not right or len(set(given)) < count:
+        expected = f"{count} different texts, one each"
+        raise ConfigError(f"{task}: {which}", expected=expected, got=repr(given)[:80], do="mend it, or leave it out")
+    return list(given)
+
+
 def numbers(value: Any, what: str, shape: tuple[int, ...], words: str) -> Array:
     """What a user's method gave as an array of numbers of this shape; `Wrong` where it is not one."""
     try:
@@ -116,6 +128,8 @@ class UserTask(Stepped):
             raise ConfigError(f"{name}: solved", expected=expected, got=repr(goal), do="set a number, or leave it out")
         super().__init__(config, sensors, outputs, goal)
         self.own = own
+        self.sensor_names = called(own, "input_names", sensors, name)
+        self.action_names = called(own, "output_names", outputs, name)
         self.batch, self.steps = whole(own, "batch", 65536, BATCH, name), whole(own, "steps", 1_000_000, STEPS, name)
         self.shown = min(SHOWN, sensors)
         try:

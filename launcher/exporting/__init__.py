@@ -12,7 +12,7 @@ from islands import files
 from islands.errors import ConfigError
 from islands.genome.population import decode
 from islands.tasks import make
-from islands.tasks.senses import sensor_names
+from islands.tasks.senses import action_names, sensor_names
 from islands.wiring import Wiring, describe
 from launcher.champions import EXPORT_FORMAT, Champion, title
 from launcher.exporting import as_dot, as_onnx, as_python, as_torch
@@ -43,7 +43,8 @@ def wiring_of(champion: Champion) -> Wiring:
         where = champion.about.get("file", "the champion")
         do = "give the configuration that it evolved under"
         raise ConfigError(f"genome of {where}", expected="one of its configuration", got=str(error), do=do) from error
-    return describe(genomes, 0, task.layout, sensor_names(task, champion.config))
+    names = sensor_names(task, champion.config), action_names(task, champion.config)
+    return describe(genomes, 0, task.layout, *names)
 
 
 def export(champion: Champion, form: str, out: Path | None, as_json: bool = False) -> tuple[dict[str, Any], bytes]:

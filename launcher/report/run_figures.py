@@ -132,7 +132,7 @@ def diversity(data: RunData) -> Chart | None:
     """How differently the populations behaved."""
     if not _have(data, "diversity"):
         return None
-    axis = "root mean square distance of two behaviours"
+    axis = "distance of two behaviours, RMS"
     view = View("diversity", lines_of(data.islands, "diversity"), GENERATION, axis)
     note = "How differently two genomes of a population behave, in the units of the task's behaviour descriptors."
     return Chart("diversity", "Behavioural diversity", note, [view])

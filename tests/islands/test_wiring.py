@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from islands.config import FUNCTIONS
 from islands.genome.population import ACTIVATIONS, BODY_GENES, take
 from islands.tasks import NAMES
-from islands.tasks.senses import sensor_names
+from islands.tasks.senses import action_names, sensor_names
 from islands.wiring import FORMULAS, describe
 from tests.islands.networks_engine import bred, thought
 
@@ -131,6 +131,18 @@ def test_every_input_of_every_task_has_a_name_of_its_own(name: str) -> None:
     inputs = describe(genomes, 0, task.layout, sensor_names(task, config)).inputs
     assert len(set(inputs)) == len(inputs) == task.sensors
     assert ("input_0" in inputs) == (name in ("xor", "parity", "multiplexer", "digits"))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"pellets"}))
+def test_every_output_of_a_control_task_has_a_name_of_its_own(name: str) -> None:
+    config, task, genomes = bred((f"task.name={name}",), 0)
+    wiring = describe(genomes, 0, task.layout, sensor_names(task, config), action_names(task, config))
+    names = [output.name for output in wiring.outputs]
+    assert len(set(names)) == len(names) == task.outputs
+    assert ("output_0" in names) == (name in ("xor", "parity", "multiplexer"))
+    assert {neuron.name for neuron in wiring.neurons} >= {
+        output.name for output in wiring.outputs if output.neuron is not None
+    }
 
 
 def test_double_pole_without_velocities_names_what_is_left() -> None:

@@ -15,6 +15,7 @@ from islands.genome.initial import draw_genomes
 from islands.genome.population import Genomes, take
 from islands.loop import breeding_of
 from islands.tasks import families, make
+from islands.tasks.senses import action_names, sensor_names
 from islands.tasks.users import UserTask
 
 PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
@@ -48,6 +49,8 @@ WRONG = {
     "two values": (", self.state[:, 0] > 5", "", "expected (observations, rewards, done), got 2 values"),
     "nothing returned": ("        return self.state\n", "        pass\n", "what reset returns: expected shape (64, 3)"),
     "raises on import": ("import numpy as np", "import numpy as np\nraise SystemExit('no')", "got SystemExit: no"),
+    "too few names": ("3, 2, 20", "3, 2, 20; input_names = ['x']", "input_names: expected 3 different texts"),
+    "the same name twice": ("3, 2, 20", "3, 2, 20; output_names = ['x', 'x']", "output_names: expected 2 different"),
     "a missing import": ("import numpy as np", "import nimpy as np", "No module named 'nimpy'"),
     "a syntax error": ("class Task:", "class Task", "got SyntaxError"),
     "another class": ("class Task", "class Tusk", "expected a class Task in wrong_"),
@@ -142,6 +145,14 @@ def test_a_wrong_task_is_one_line_that_says_what_is_wrong(case: str, tmp_path: P
 def test_the_class_these_are_made_of_is_right(tmp_path: Path) -> None:
     task, _ = made(tmp_path, RIGHT, "right")
     assert (task.sensors, task.outputs, task.steps, task.goal, task.shown) == (3, 2, 20, None, 3)
+
+
+def test_a_class_may_name_its_inputs_and_outputs(tmp_path: Path) -> None:
+    named = RIGHT.replace("3, 2, 20", "3, 2, 20; input_names = ('x', 'y', 'z'); output_names = ['left', 'right']")
+    task, _ = made(tmp_path, named, "named")
+    assert sensor_names(task, Config()) == ["x", "y", "z"] and action_names(task, Config()) == ["left", "right"]
+    task, _ = made(tmp_path, RIGHT, "unnamed")
+    assert action_names(task, Config()) == ["output_0", "output_1"]
 
 
 def test_a_module_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:

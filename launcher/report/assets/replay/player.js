@@ -67,7 +67,8 @@
         panel.show(panel.choice.value === "" ? null : Number(panel.choice.value), this.settings());
       }));
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
-      new ResizeObserver(() => { this.panels.forEach((panel) => panel.resize()); this.dirty = true; }).observe(this.root);
+      new ResizeObserver(() => { this.panels.forEach((panel) => panel.resize()); this.draw(); }).observe(this.root);
+      addEventListener("beforeprint", () => this.draw());
       new IntersectionObserver(([seen]) => this.seen(seen.isIntersecting), { threshold: 0.25 }).observe(this.root);
     }
 
@@ -84,6 +85,7 @@
         this.panels[0].show(0, this.settings()), this.panels[1].show(beside > 0 ? beside : null, this.settings()),
       ]);
       this.told();
+      this.draw(); // once, in sight or not: a page that is printed has nobody who scrolls
       this.shown = true;
       requestAnimationFrame((now) => this.frame(now));
     }
