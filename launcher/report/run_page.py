@@ -14,6 +14,7 @@ from islands.rundir import RunDir
 from launcher import tables
 from launcher.report import body_drawing, migration_figures, network_drawing, page, replays, run_data, run_figures
 from launcher.report.figures import number
+from launcher.report.metrics_data import IslandData
 from launcher.report.migration_data import sightings
 from launcher.report.run_data import RunData
 from launcher.states import DONE, RUNNING
@@ -174,7 +175,7 @@ def _no_migration(data: RunData) -> str:
     return "No migrants have arrived." if data.told["migration_dir"] else "These populations did not exchange genomes."
 
 
-def _row(data: RunData, island: run_data.IslandData) -> dict[str, Any]:
+def _row(data: RunData, island: IslandData) -> dict[str, Any]:
     told = island.told
     known = [told["best_fitness"], told["best"], max(island.best_at.values(), default=None)]
     keys = ("island", "seed", "state", "champion", "cpu_seconds", "admitted", "received", "sent")
