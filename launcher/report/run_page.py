@@ -12,7 +12,16 @@ from markupsafe import Markup
 from islands.errors import EvolabError
 from islands.rundir import RunDir
 from launcher import tables
-from launcher.report import body_drawing, migration_figures, network_drawing, page, replays, run_data, run_figures
+from launcher.report import (
+    body_drawing,
+    event_rows,
+    migration_figures,
+    network_drawing,
+    page,
+    replays,
+    run_data,
+    run_figures,
+)
 from launcher.report.figures import number
 from launcher.report.metrics_data import IslandData
 from launcher.report.migration_data import sightings
@@ -20,8 +29,6 @@ from launcher.report.run_data import RunData
 from launcher.states import DONE, RUNNING
 from launcher.utilisation import clock
 
-BAD_EVENTS = frozenset({"restart", "fall-back", "held", "failed", "stall", "disk", "disk-full", "disk-low", "refusals"})
-"""Kinds of events that somebody should look at."""
 MISSED = {RUNNING: "still running", "STOPPED": "stopped before its end", "PENDING": "not started"}
 
 
@@ -46,7 +53,7 @@ def render(run: RunDir) -> tuple[bytes, int]:
         sightings=sightings(data.migrations, str(champion["digest"])) if champion else [],
         islands=[_row(data, island) for island in data.islands],
         overrides=_overrides(data),
-        events=_events(data),
+        events=event_rows.rows(data.events),
         events_told=_events_told(data),
         configuration=sorted(_flat(data.config).items()),
     )
@@ -195,24 +202,6 @@ def _overrides(data: RunData) -> list[tuple[str, str, str]]:
         own = island.told["overrides"]
         rows += [(island.name, str(key), str(value)) for key, value in own.items()] if isinstance(own, dict) else []
     return rows
-
-
-def _events(data: RunData) -> list[dict[str, Any]]:
-    times = [at for event in data.events if (at := number(event.get("time"))) is not None]
-    began = min(times, default=0.0)
-    rows = []
-    for event in data.events:
-        at, kind = number(event.get("time")), str(event.get("event"))
-        text = event.get("text") or (_exit_text(event) if kind == "exit" else "")
-        after = "–" if at is None else clock(at - began)
-        bad = kind in BAD_EVENTS or (kind == "exit" and event.get("code") != 0)
-        rows.append({"after": after, "island": event.get("island") or "", "event": kind, "text": str(text), "bad": bad})
-    return rows
-
-
-def _exit_text(event: Mapping[str, Any]) -> str:
-    how = f"signal {event['signal']}" if event.get("signal") else f"exit code {event.get('code', 'unknown')}"
-    return f"process {event.get('pid')} ended with {how} after {page.figure(event.get('seconds'))} s"
 
 
 def _events_told(data: RunData) -> str:
