@@ -59,14 +59,9 @@ def island_status(island: IslandDir, launcher: dict[str, Any] | None = None) -> 
 
     `launcher`: the launcher.json of a launcher that lives, which knows more.
     """
-    beat = read_beat(island)
+    beat = _read(island.heartbeat)
     process_lives = alive(beat) if beat and not here(beat) else living(island) is not None
     return judged(island, beat, process_lives, launcher)
-
-
-def read_beat(island: IslandDir) -> dict[str, Any]:
-    """The island's last heartbeat; {} where there is none that can be read."""
-    return _read(island.heartbeat)
 
 
 def judged(

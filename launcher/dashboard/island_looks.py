@@ -6,6 +6,7 @@ system call says whether there is anything to read. What says nothing, the end o
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
@@ -16,10 +17,11 @@ from islands.rundir import IslandDir
 from launcher import status
 from launcher.states import RUNNING, STALLED
 
-WHOLLY_EVERY = 5.0
+WHOLLY_EVERY = 10.0
 """Seconds after which everything is read again, changed or not."""
 WINDOW = 12.0
 """Seconds over which use and pace are measured."""
+_IDENTITY = ("pid", "started", "boot_id", "epoch")
 
 
 class IslandLook:
@@ -28,6 +30,9 @@ class IslandLook:
     def __init__(self, island: IslandDir) -> None:
         self.island = island
         self.told: dict[str, Any] = {}
+        self.at_work = False
+        """Whether a process of this machine played it when it was looked at."""
+        self._folder, self._heartbeat = str(island.path), str(island.heartbeat)
         self._stamp: int | None = -1
         self._known: Any = None
         self._due = 0.0
@@ -36,27 +41,23 @@ class IslandLook:
 
     def look(self, launcher: dict[str, Any] | None, now: float) -> dict[str, Any]:
         """As `status.island_status`. `launcher`: what a launcher that lives knows; `now`: a monotonic clock."""
-        stamp, known = _stamp(self.island), (launcher or {}).get("islands", {}).get(self.island.name)
-        if now >= self._due or not self.told:
+        known = launcher["islands"].get(self.island.name) if launcher else None
+        stamp = _stamp(self._folder)
+        if now >= self._due:
             self._due = now + WHOLLY_EVERY
-            self._take(status.read_beat(self.island), launcher, None)
+            self._take(launcher, False)
         elif stamp != self._stamp or known != self._known:
-            self._take(status.read_beat(self.island), launcher, self._lives)
+            self._take(launcher, True)
         elif self.at_work and process.started(self._beat["pid"]) != self._beat["started"]:
-            self._take(status.read_beat(self.island), launcher, None)
+            self._take(launcher, False)
         else:
             self.told["seconds_since_heartbeat"] = _age(self._beat)
         self._stamp, self._known = stamp, known
         return self.told
 
     @property
-    def at_work(self) -> bool:
-        """Whether a process of this machine played it when it was looked at."""
-        return self.told.get("state") in (RUNNING, STALLED) and self.told["pid"] is not None and status.here(self._beat)
-
-    @property
     def pid(self) -> int | None:
-        """Of the process that plays it, islands of one process alike."""
+        """Of the process that plays it: islands of one process have the same."""
         return self.told.get("pid")
 
     @property
@@ -76,20 +77,23 @@ class IslandLook:
         seconds = last[0] - first[0]
         return max(0.0, last[column] - first[column]) / seconds if seconds > 0.4 else None
 
-    def _lives(self, beat: dict[str, Any]) -> bool | None:
-        """True where a beat is a fresh one of the process that was alive before: who beats, lives. None: not known."""
-        same = all(beat.get(key) == self._beat.get(key) for key in ("pid", "started", "boot_id", "epoch"))
-        newer = status.is_number(beat.get("time")) and beat["time"] > self._beat.get("time", 0.0)
-        return True if same and newer and self.at_work and beat.get("state") not in ("done", "stopped") else None
-
-    def _take(self, beat: dict[str, Any], launcher: dict[str, Any] | None, lives: Any) -> None:
-        alive = lives(beat) if lives else None
-        if alive is None:
-            self.told = status.island_status(self.island, launcher)
+    def _take(self, launcher: dict[str, Any] | None, lightly: bool) -> None:
+        """Read what there is; `lightly`: do not ask the kernel of a process that has just written."""
+        beat = _read(self._heartbeat)
+        if lightly and self._has_just_beaten(beat):
+            self.told = status.judged(self.island, beat, True, launcher)
         else:
-            self.told = status.judged(self.island, beat, alive, launcher)
+            self.told = status.island_status(self.island, launcher)
+            mine = self.told["state"] in (RUNNING, STALLED) and self.told["pid"] is not None
+            self.at_work = mine and beat.get("pid") == self.told["pid"] and status.here(beat)
         self._beat = beat
         self._note(beat)
+
+    def _has_just_beaten(self, beat: dict[str, Any]) -> bool:
+        """Whether this is a newer beat of the process that was at work before: who beats, lives."""
+        same = self.at_work and all(beat.get(key) == self._beat.get(key) for key in _IDENTITY)
+        newer = same and status.is_number(beat.get("time")) and beat["time"] > (self._beat.get("time") or 0.0)
+        return newer and beat.get("state") not in ("done", "stopped")
 
     def _note(self, beat: dict[str, Any]) -> None:
         at, used, done = beat.get("time"), beat.get("cpu_seconds"), status.generations_done(beat)
@@ -104,9 +108,18 @@ class IslandLook:
             beats.popleft()
 
 
-def _stamp(island: IslandDir) -> int | None:
+def _read(heartbeat: str) -> dict[str, Any]:
     try:
-        return os.stat(island.path).st_mtime_ns
+        with open(heartbeat, "rb", buffering=0) as stream:
+            found = json.loads(stream.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stamp(folder: str) -> int | None:
+    try:
+        return os.stat(folder).st_mtime_ns
     except OSError:
         return None
 
