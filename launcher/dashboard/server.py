@@ -79,7 +79,7 @@ class Dashboard:
 
     def start(self) -> None:
         """Begin to answer, in a thread of its own."""
-        threading.Thread(target=self._server.serve_forever, name="server", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="server", daemon=True).start()
 
     def __enter__(self) -> Dashboard:
         return self
@@ -133,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.FORBIDDEN, f"The dashboard answers to the address {url} only.")
 
     def _answer(self) -> None:
+        if self.server.dashboard.follower.over:
+            self.close_connection = True
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The dashboard is ending.")
         split = urlsplit(self.path)
         parts = tuple(parts_of(split.path))
         if not split.path.isascii() or len(split.path) > 4096:
