@@ -92,8 +92,17 @@ class _Seen:
 
 
 def _unreadable(run: RunLook, why: str) -> dict[str, Any]:
-    keys = ("created", "best", "cores", "cost", "config", "utilisation")
-    told = {"state": "UNREADABLE", "told": why, "islands": 0, "states": {}, "done": 0, "generations": 0, "trend": []}
+    keys = ("created", "best", "cores", "cost", "config", "utilisation", "share")
+    told = {
+        "state": "UNREADABLE",
+        "told": why,
+        "islands": 0,
+        "states": {},
+        "done": 0,
+        "generations": 0,
+        "farthest": 0,
+        "trend": [],
+    }
     name = run.run.path.name
     return {**dict.fromkeys(keys), **told, "name": shown(name), "href": address("run", name)}
 

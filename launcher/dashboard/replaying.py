@@ -25,6 +25,7 @@ class Replays:
         """Record the run's champion as it is now; the key of the page. Takes a few seconds of one core."""
         from launcher.report import replays
 
+        run.refuse_strangers()
         if not self._busy.acquire(blocking=False):
             raise TryAgain("another champion is being recorded", do="try again in a few seconds")
         try:

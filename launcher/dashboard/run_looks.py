@@ -14,7 +14,7 @@ from islands.rundir import RunDir
 from launcher import events, live
 from launcher.dashboard.island_looks import IslandLook
 from launcher.report.event_rows import rows
-from launcher.states import ALL, DONE, FAILED, HELD, OVER, PENDING, RUNNING, STALLED, STOPPED, of_run
+from launcher.states import DONE, FAILED, HELD, OVER, PENDING, RUNNING, STALLED, STOPPED, of_run
 from launcher.utilisation import clock
 
 NEWEST_EVENTS = 30
@@ -50,8 +50,9 @@ class RunLook:
             "state": self._state,
             "told": self._sentence(counts, told),
             "islands": len(told),
-            "states": {state: counts[state] for state in ALL if counts[state]},
+            "states": dict(counts.most_common()),
             "done": min((each["done"] for each in told), default=0),
+            "share": _share(told),
             "farthest": max((each["done"] for each in told), default=0),
             "generations": max((each["generations"] or 0 for each in told), default=0),
             "best": max(best, default=None),
@@ -112,20 +113,21 @@ class RunLook:
         return round(sum(known), 2) if known else None
 
     def _sentence(self, counts: Counter[str], told: Sequence[dict[str, Any]]) -> str:
-        whole, parts = len(told), [f"{counts[state]} {word(state)}" for state in ALL if counts[state]]
-        listed = f"{whole} island{'s' * (whole != 1)}: {', '.join(parts)}" if len(parts) > 1 else ""
+        whole, parts = len(told), [f"{count} {word(state)}" for state, count in counts.most_common()]
+        all_of_them = "its island" if whole == 1 else f"all {whole} islands"
+        listed = f"Of {whole} islands {', '.join(parts)}." if len(parts) > 1 else ""
         state = self._state
         after = f" after {clock(seconds)}" if (seconds := self._took()) else ""
         if state == DONE:
-            return f"Finished{after}: {'its island' if whole == 1 else f'all {whole} islands'} came to the end."
+            return f"Finished{after}: {all_of_them} came to the end."
         if state == STOPPED:
             return f"Stopped{after}, with checkpoints: evolab resume goes on. {listed}".strip()
         if state in (HELD, FAILED):
-            return f"Ended{after} and needs a look. {listed}. {_reasons(told)}".strip()
+            return f"Ended{after} and needs a look. {listed} {_reasons(told)}".strip()
         if state == PENDING:
             return "Starting." if live.is_current(self._launcher) else "Not started yet."
         going = "Running" if state in (RUNNING, STALLED) else "Being started again"
-        return f"{going}: {listed or f'{whole} island' + 's' * (whole != 1)}. {_reasons(told)}".strip()
+        return f"{going}{'.' if listed else f': {all_of_them}.'} {listed} {_reasons(told)}".strip()
 
     def _took(self) -> float | None:
         """Wall seconds: the launcher's, or the longest island's where there was none."""
@@ -140,6 +142,12 @@ class RunLook:
 def word(state: str) -> str:
     """A state as it stands in a sentence."""
     return WORDS.get(state, state.lower())
+
+
+def _share(told: Sequence[dict[str, Any]]) -> float | None:
+    """How much of all generations is done."""
+    wanted = sum(each["generations"] or 0 for each in told)
+    return round(sum(each["done"] for each in told if each["generations"]) / wanted, 4) if wanted else None
 
 
 def _reasons(told: Sequence[dict[str, Any]]) -> str:

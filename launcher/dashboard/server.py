@@ -1,6 +1,6 @@
 """The dashboard's server: on this machine alone, reading alone.
 
-It listens on 127.0.0.1 and answers GET and HEAD. A request must name that address as its host, so that no page of
+It listens on 127.0.0.1 and answers GET and HEAD. A request must name this machine as its host, so that no page of
 somebody else's can reach it under another name, and what takes work is refused to other sites' pages.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import mimetypes
+import re
 import select
 import signal
 import socket
@@ -33,6 +34,8 @@ STILL_HERE = 5.0
 """Seconds after which a page hears that there is nothing new."""
 LOG_LINES = 40
 MOST_LISTENERS = 64
+_OURS = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?", re.ASCII)
+"""What a request must take this host for. Of any port: that of a tunnel is the other end's choice."""
 _OWN = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
 _OWN += "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _REPLAY = "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; "
@@ -75,7 +78,6 @@ class Dashboard:
         self._server.dashboard = self
         self.port = int(self._server.server_address[1])
         self.url = f"http://{HOST}:{self.port}/"
-        self.hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
 
     def start(self) -> None:
         """Begin to answer, in a thread of its own."""
@@ -128,9 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: requests are not told of."""
 
     def _refuse_strangers(self) -> None:
-        if self.headers.get("Host", "") not in self.server.dashboard.hosts:
+        if not _OURS.fullmatch(self.headers.get("Host", "")):
             url = self.server.dashboard.url
-            raise _Refused(HTTPStatus.FORBIDDEN, f"The dashboard answers to the address {url} only.")
+            raise _Refused(HTTPStatus.FORBIDDEN, f"The dashboard answers under its own address only: {url}")
 
     def _answer(self) -> None:
         if self.server.dashboard.follower.over:

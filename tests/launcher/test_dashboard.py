@@ -115,7 +115,8 @@ def test_it_listens_on_this_machine_alone(served: Dashboard) -> None:
 
 def test_strangers_are_refused(served: Dashboard, tmp_path: Path) -> None:
     archipelago(tmp_path / "runs" / "mine", 1, 3)
-    assert ask(served, "/", Host="evil.example")[0] == 403
+    for host in ("evil.example", f"evil.example:{served.port}", f"127.0.0.1.evil.example:{served.port}", ""):
+        assert ask(served, "/", Host=host)[0] == 403
     assert ask(served, "/", Host=f"localhost:{served.port}")[0] == 200
     for path in ("/looks", "/run/mine/looks", "/run/mine/charts", "/run/mine/log", "/run/mine/record"):
         assert ask(served, path, Sec_Fetch_Site="cross-site")[0] == 403

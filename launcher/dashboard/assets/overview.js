@@ -4,19 +4,20 @@
   const { by, text, figure, clock, rows, start } = evolabPage;
   const LOOKS = { RUNNING: "state works", DONE: "state done", PENDING: "state", STOPPED: "state" };
 
+  const spread = (told) => figure(told.done) + (told.farthest > told.done ? " to " + figure(told.farthest) : "");
+
   function run(told) {
     const several = Object.keys(told.states).length > 1;
     const states = Object.entries(told.states).map(([state, count]) => count + " " + state).join(", ");
     return [
       { text: told.name, href: told.href },
       { text: told.state, look: LOOKS[told.state] || "state bad", title: told.told },
-      { text: figure(told.done) + " of " + figure(told.generations),
-        part: told.generations ? told.done / told.generations : 0 },
+      told.generations ? { text: spread(told) + " of " + figure(told.generations), part: told.share || 0 } : "–",
       { text: figure(told.best), look: "number" },
       told.trend.length > 1 ? { spark: told.trend } : "",
       { text: figure(told.cores), look: "number" },
       { text: figure(told.cost), look: "number" },
-      several ? states : figure(told.islands),
+      several ? { text: states, look: "wraps" } : figure(told.islands),
       (told.created || "–").slice(0, 16).replace("T", " "),
     ];
   }

@@ -14,8 +14,8 @@
     return [
       told.island,
       { text: told.state + phase + why, look: LOOKS[told.state] || "state bad" },
-      { text: told.generations ? figure(told.done) + " of " + figure(told.generations) + step : "–",
-        part: told.generations ? told.done / told.generations : 0 },
+      told.generations ? { text: figure(told.done) + " of " + figure(told.generations) + step,
+                           part: told.done / told.generations } : "–",
       { text: figure(told.best), look: "number" },
       { text: figure(told.use), look: "number" },
       { text: figure(told.pace), look: "number" },
