@@ -114,12 +114,12 @@ class RunLook:
 
     def _sentence(self, counts: Counter[str], told: Sequence[dict[str, Any]]) -> str:
         whole, parts = len(told), [f"{count} {word(state)}" for state, count in counts.most_common()]
-        all_of_them = "its island" if whole == 1 else f"all {whole} islands"
+        islands = f"{whole} island{'s' * (whole != 1)}"
         listed = f"Of {whole} islands {', '.join(parts)}." if len(parts) > 1 else ""
         state = self._state
         after = f" after {clock(seconds)}" if (seconds := self._took()) else ""
         if state == DONE:
-            return f"Finished{after}: {all_of_them} came to the end."
+            return f"Finished{after}: {islands} came to the end."
         if state == STOPPED:
             return f"Stopped{after}, with checkpoints: evolab resume goes on. {listed}".strip()
         if state in (HELD, FAILED):
@@ -127,7 +127,7 @@ class RunLook:
         if state == PENDING:
             return "Starting." if live.is_current(self._launcher) else "Not started yet."
         going = "Running" if state in (RUNNING, STALLED) else "Being started again"
-        return f"{going}{'.' if listed else f': {all_of_them}.'} {listed} {_reasons(told)}".strip()
+        return f"{going}{'.' if listed else f': {islands}.'} {listed} {_reasons(told)}".strip()
 
     def _took(self) -> float | None:
         """Wall seconds: the launcher's, or the longest island's where there was none."""
