@@ -83,12 +83,11 @@ def segments(log: Path) -> tuple[Path, Path]:
     return put_aside(log), log
 
 
-def without_genomes(segment: Path) -> Iterator[tuple[int, bytes]]:
-    """Every line of a segment with its number, from 1; an arrival without its genome, which is nearly all of it."""
-    for number, line in each_line(segment):
-        start = line.find(b', "genome": "')
-        end = line.find(b'"', start + 13)
-        yield number, line if start < 0 or end < 0 else line[:start] + line[end + 1 :]
+def without_genome(line: bytes) -> bytes:
+    """A line of the log; of an arrival without its genome, which is nearly all of it."""
+    start = line.find(b', "genome": "')
+    end = line.find(b'"', start + 13)
+    return line if start < 0 or end < 0 else line[:start] + line[end + 1 :]
 
 
 def first_repeatable(log: Path) -> int:

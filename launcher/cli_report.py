@@ -1,4 +1,4 @@
-"""The command `evolab report`. Parse → call one function → print."""
+"""The commands that people look at in a browser: `evolab report`, `dashboard`. Parse → call one function → print."""
 
 from __future__ import annotations
 
@@ -32,4 +32,25 @@ def report(names: tuple[str, ...], out: Path | None, opens: bool, with_runs: boo
     print_or_json(told, lambda value: click.echo(f"report: {value['path']} ({value['bytes'] / 1e6:.1f} MB)"), as_json)
 
 
-COMMANDS = (report,)
+@click.command()
+@click.argument("runs_dir", required=False, type=click.Path(path_type=Path), default=Path("runs"))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Where it listens; 0: any free one."
+)
+@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+def dashboard(runs_dir: Path, port: int, opens: bool) -> None:
+    """Show the runs in RUNS_DIR (default: ./runs), and the studies beside it, on a page that follows them.
+
+    On this machine alone, until Ctrl-C; it changes nothing, and runs go on without it.
+    """
+    from launcher.dashboard import server
+
+    def ready(url: str) -> None:
+        click.echo(f"dashboard: {url} (Ctrl-C ends it)")
+        if opens and click.launch(url) != 0:
+            print("evolab: no browser could be opened", file=sys.stderr)
+
+    sys.exit(server.exit_code(server.serve(runs_dir, port, ready)))
+
+
+COMMANDS = (report, dashboard)

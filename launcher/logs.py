@@ -36,6 +36,16 @@ def lines(path: Path) -> Iterator[str]:
                 yield _shown(line)
 
 
+def last(path: Path, newest: int) -> list[str]:
+    """The newest lines of a log, from its end alone; [] where there is none."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as stream:
+        start = max(0, stream.seek(0, os.SEEK_END) - _LONGEST_LINE)
+        stream.seek(start)
+        whole = stream.read().splitlines()
+        return [_shown(line) for line in whole[1 if start else 0 :][-newest:]] if newest else []
+    return []
+
+
 def show(run: RunDir, island: str | None, newest: int | None = None) -> None:
     """Print the logs, island by island; the `newest` lines of each only, where that is given."""
     found = places(run, island)

@@ -11,11 +11,18 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
@@ -37,6 +44,10 @@ class _Bell(FileSystemEventHandler):
             self.rung.set()
 
 
+_HEARD: list[type[FileSystemEvent]] = [FileMovedEvent]
+"""Files that matter are replaced. Of all the rest 128 islands would tell more than a thousand times a second."""
+
+
 def is_remote(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
     """Whether changes to `path` may come from where the kernel hears nothing: another host, or a FUSE server."""
     mount = mount_of(path, mountinfo)
@@ -53,7 +64,7 @@ def changes(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
     with contextlib.suppress(OSError):  # no watches left: the clock has to do
         for folder in folders:
             if folder.is_dir():
-                observer.schedule(bell, str(folder), recursive=True)
+                observer.schedule(bell, str(folder), recursive=True, event_filter=None if remote else _HEARD)
         observer.start()
         started = True
 
@@ -69,6 +80,59 @@ def changes(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
         if started:
             observer.stop()
             observer.join(2.0)
+
+
+class Ears:
+    """Told by watchdog of what changes in a few folders, not below them. On a network file system it hears nothing."""
+
+    def __init__(self) -> None:
+        self._bell = _AnyBell()
+        self._observer: Any = Observer()
+        self._watches: dict[Path, Any] = {}
+        self._deaf = False
+
+    def listen(self, folders: Collection[Path]) -> None:
+        """Hear of these folders, and of no others; of those that are there."""
+        wanted = {folder for folder in folders if folder.is_dir()}
+        for folder in set(self._watches) - wanted:
+            with contextlib.suppress(OSError, KeyError):
+                self._observer.unschedule(self._watches.pop(folder))
+        for folder in wanted - set(self._watches):
+            self._hear(folder)
+
+    def wait(self, at_least: float, at_most: float) -> None:
+        """Return when something has changed, or `ring` was called, between so many seconds from now."""
+        began = time.monotonic()
+        self._bell.rung.wait(at_most)
+        time.sleep(max(0.0, at_least - (time.monotonic() - began)))
+        self._bell.rung.clear()
+
+    def ring(self) -> None:
+        """End the wait of whoever waits."""
+        self._bell.rung.set()
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        if self._observer.is_alive():
+            self._observer.stop()
+
+    def _hear(self, folder: Path) -> None:
+        if self._deaf or is_remote(folder):
+            return
+        try:
+            if not self._observer.is_alive():
+                self._observer.start()
+            self._watches[folder] = self._observer.schedule(self._bell, str(folder), event_filter=_FOLDERS_HEARD)
+        except OSError:  # no watches left: the clock has to do
+            self._deaf = True
+
+
+class _AnyBell(_Bell):
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        self.rung.set()
+
+
+_FOLDERS_HEARD: list[type[FileSystemEvent]] = [*_HEARD, DirCreatedEvent, DirDeletedEvent, DirMovedEvent]
 
 
 Draw = Callable[[Any, int, int], Any]

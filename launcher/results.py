@@ -216,7 +216,8 @@ def _generation_rows(island: IslandDir) -> Iterator[Row]:
 
 def _migrant_rows(island: IslandDir) -> Iterator[Row]:
     for segment in migration_log.segments(island.migrations):
-        for record in _records(segment, migration_log.without_genomes(segment)):
+        lines = ((number, migration_log.without_genome(line)) for number, line in files.each_line(segment))
+        for record in _records(segment, lines):
             if "admitted" in record:
                 yield {key: record.get(key) for key in MIGRANTS}
 

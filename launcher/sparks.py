@@ -40,14 +40,22 @@ class _Trend:
 
 
 class Trends:
-    """The trends of islands, by their metrics; each file is read again only when it has grown by a tenth."""
+    """The trends of islands, by their metrics; each file is read again only when it has grown by a tenth.
 
-    def __init__(self) -> None:
+    `points` of a trend: places of the metrics that are looked at, and the newest best.
+    """
+
+    def __init__(self, points: int = WIDTH) -> None:
         self._known: dict[Path, _Trend] = {}
+        self._places = points - 1
 
     def of(self, island: IslandDir, done: int, best: object) -> str:
         """The sparkline; `best`: the newest, by the heartbeat, after `done` generations."""
-        return sparkline([*self._trend(island, done).bests[: WIDTH - 1], best])
+        return sparkline([*self.bests(island, done), best])
+
+    def bests(self, island: IslandDir, done: int) -> list[float]:
+        """The best so far at a few generations before, oldest first."""
+        return self._trend(island, done).bests[: self._places]
 
     def seconds(self, island: IslandDir, done: int) -> float | None:
         """What the newest generation that was read took."""
@@ -58,7 +66,7 @@ class Trends:
         if done > trend.done + max(0, trend.done) * GROWN or done < trend.done:
             trend.done = done
             with contextlib.suppress(OSError, EvolabError):
-                _read(trend, generations_at(island.metrics, WIDTH - 1))
+                _read(trend, generations_at(island.metrics, self._places))
         return trend
 
 

@@ -51,7 +51,7 @@ def living(island: IslandDir) -> dict[str, Any] | None:
 def beat_of(islands: Sequence[IslandDir]) -> dict[str, Any]:
     """The newest heartbeat of a process that plays `islands`; {} where there is none."""
     beats = [_read(island.heartbeat) for island in islands]
-    return max(beats, key=lambda beat: float(beat["time"]) if _is_number(beat.get("time")) else 0.0, default={})
+    return max(beats, key=lambda beat: float(beat["time"]) if is_number(beat.get("time")) else 0.0, default={})
 
 
 def island_status(island: IslandDir, launcher: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -60,8 +60,15 @@ def island_status(island: IslandDir, launcher: dict[str, Any] | None = None) -> 
     `launcher`: the launcher.json of a launcher that lives, which knows more.
     """
     beat = _read(island.heartbeat)
-    known = (launcher or {}).get("islands", {}).get(island.name, {})
     process_lives = alive(beat) if beat and not here(beat) else living(island) is not None
+    return judged(island, beat, process_lives, launcher)
+
+
+def judged(
+    island: IslandDir, beat: dict[str, Any], process_lives: bool, launcher: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """As `island_status`, for whoever has read the heartbeat and knows whether the process lives."""
+    known = (launcher or {}).get("islands", {}).get(island.name, {})
     state, reason = _state(island, beat, known, process_lives)
     return {
         "island": island.name,
@@ -77,9 +84,7 @@ def island_status(island: IslandDir, launcher: dict[str, Any] | None = None) -> 
         "pid": beat.get("pid") if process_lives and state in (RUNNING, STALLED) else None,
         "restarts": known.get("restarts"),
         "utilisation": known.get("utilisation"),
-        "seconds_since_heartbeat": round(time.time() - float(beat["time"]), 1)
-        if _is_number(beat.get("time"))
-        else None,
+        "seconds_since_heartbeat": round(time.time() - float(beat["time"]), 1) if is_number(beat.get("time")) else None,
         "message": reason,
     }
 
@@ -113,7 +118,7 @@ def _state(
 
 def _silence(island: IslandDir, beat: dict[str, Any]) -> str | None:
     """Why an island that no launcher watches counts as stalled: the age of its heartbeat, by this machine's clock."""
-    if not _is_number(beat.get("time")):
+    if not is_number(beat.get("time")):
         return None
     patience, quiet = Patience(), time.time() - float(beat["time"])
     limit = patience.starting
@@ -166,7 +171,7 @@ def overview(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
         status = run_status(run)
         islands = status.pop("islands")
         launcher = status.pop("launcher") or {}
-        numbers = [island["best"] for island in islands if _is_number(island["best"])]
+        numbers = [island["best"] for island in islands if is_number(island["best"])]
         status["islands"] = len(islands)
         status["finished"] = sum(island["state"] == DONE for island in islands)
         status["states"] = {state: n for state in ALL if (n := sum(one["state"] == state for one in islands))}
@@ -202,5 +207,6 @@ def generations_done(beat: dict[str, Any]) -> int:
     return generation + 1 if isinstance(generation, int) else 0
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value from a file is a number."""
     return isinstance(value, int | float)

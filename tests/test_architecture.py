@@ -75,6 +75,7 @@ LIGHT_MODULES = [
     "islands.tasks.families",
     "islands.topology",
     "launcher.cli",
+    "launcher.dashboard.server",
     "launcher.presets",
     "launcher.recordings",
     "launcher.report.replays",

@@ -7,7 +7,7 @@ have reached it: those admitted on its island, those admitted before on the isla
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from islands import files, migration_log
 from islands.rundir import RunDir
 from launcher.report.figures import number
+from launcher.report.growing import Growing
 
 BestAt = Mapping[str, Mapping[int, float]]
 """The best fitness of each island's generations."""
@@ -54,51 +55,74 @@ class Migrations:
 
 def read_migrations(run: RunDir, islands: Sequence[str]) -> Migrations:
     """The logs of all islands; a damaged line costs itself alone."""
-    found = Migrations()
-    passages: dict[tuple[str, int, str, int | None], Passage] = {}
-    for name in islands:
-        log = run.island(name).migrations
-        for path in migration_log.segments(log):
-            for line in _lines(path):
-                if line.get("event") == "published":
-                    _note_publication(found, name, line)
-                elif "admitted" in line and isinstance(line.get("source"), str):
-                    _note_arrival(found, passages, name, line)
-    found.passages = sorted(passages.values(), key=lambda passage: passage.generation)
-    for passage in found.passages:
-        passage.sent = found.published.get(passage.source, {}).get(passage.sequence or -1, (None, None))[0]
-    return found
+    return MigrationLogs(run).read(islands)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for _, text in migration_log.without_genomes(path):
-        line = files.record_in(text)
-        if line is not None and isinstance(line.get("generation"), int):
-            yield line
+class MigrationLogs:
+    """Reads the logs of a run's islands as they grow."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._logs: dict[str, _Log] = {}
+
+    def read(self, islands: Sequence[str]) -> Migrations:
+        """All that they say by now."""
+        for name in islands:
+            self._logs.setdefault(name, _Log(name, self._run.island(name).migrations)).read()
+        logs = [self._logs[name] for name in islands]
+        found = Migrations(
+            [passage for log in logs for passage in log.passages.values()],
+            {pair: counter for log in logs for pair, counter in log.reasons.items()},
+            {log.name: log.published for log in logs if log.published},
+        )
+        found.passages.sort(key=lambda passage: passage.generation)
+        for passage in found.passages:
+            passage.sent = found.published.get(passage.source, {}).get(passage.sequence or -1, (None, None))[0]
+        return found
 
 
-def _note_publication(found: Migrations, name: str, line: Mapping[str, Any]) -> None:
-    digests = line.get("digests")
-    if isinstance(line.get("sequence"), int) and isinstance(digests, list):
-        known = frozenset(digest for digest in digests if isinstance(digest, str))
-        found.published.setdefault(name, {})[line["sequence"]] = (line["generation"], known)
+class _Log:
+    """What the log of one island says so far."""
 
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self._lines = Growing(log, self._forget, migration_log.put_aside(log))
+        self._forget()
 
-def _note_arrival(
-    found: Migrations, passages: dict[tuple[str, int, str, int | None], Passage], name: str, line: Mapping[str, Any]
-) -> None:
-    sequence = line["sequence"] if isinstance(line.get("sequence"), int) else None
-    key = (name, line["generation"], line["source"], sequence)
-    passage = passages.setdefault(key, Passage(*key))
-    if line["admitted"] is not True:
-        passage.refused += 1
-        found.reasons.setdefault((line["source"], name), Counter())[str(line.get("reason"))] += 1
-        return
-    passage.admitted += 1
-    passage.digests.append(str(line.get("digest")))
-    fitness = number(line.get("fitness"))
-    if fitness is not None:
-        passage.best = fitness if passage.best is None else max(fitness, passage.best)
+    def _forget(self) -> None:
+        self.passages: dict[tuple[str, int, str, int | None], Passage] = {}
+        self.reasons: dict[tuple[str, str], Counter[str]] = {}
+        self.published: dict[int, tuple[int, frozenset[str]]] = {}
+
+    def read(self) -> None:
+        for text in self._lines.fresh():
+            line = files.record_in(migration_log.without_genome(text))
+            if line is None or not isinstance(line.get("generation"), int):
+                continue
+            if line.get("event") == "published":
+                self._note_publication(line)
+            elif "admitted" in line and isinstance(line.get("source"), str):
+                self._note_arrival(line)
+
+    def _note_publication(self, line: Mapping[str, Any]) -> None:
+        digests = line.get("digests")
+        if isinstance(line.get("sequence"), int) and isinstance(digests, list):
+            known = frozenset(digest for digest in digests if isinstance(digest, str))
+            self.published[line["sequence"]] = (line["generation"], known)
+
+    def _note_arrival(self, line: Mapping[str, Any]) -> None:
+        sequence = line["sequence"] if isinstance(line.get("sequence"), int) else None
+        key = (self.name, line["generation"], line["source"], sequence)
+        passage = self.passages.setdefault(key, Passage(*key))
+        if line["admitted"] is not True:
+            passage.refused += 1
+            self.reasons.setdefault((line["source"], self.name), Counter())[str(line.get("reason"))] += 1
+            return
+        passage.admitted += 1
+        passage.digests.append(str(line.get("digest")))
+        fitness = number(line.get("fitness"))
+        if fitness is not None:
+            passage.best = fitness if passage.best is None else max(fitness, passage.best)
 
 
 def reaching(migrations: Migrations, island: str, last: int) -> list[Passage]:

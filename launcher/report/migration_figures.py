@@ -6,8 +6,9 @@ import math
 from collections import Counter
 
 from launcher.report.figures import Chart, Trace, View, line, plain, points
+from launcher.report.metrics_data import IslandData
 from launcher.report.migration_data import Passage, leaps, line_of_leaps, reaching
-from launcher.report.run_data import IslandData, RunData
+from launcher.report.run_data import RunData
 from launcher.report.run_figures import GENERATION
 
 MOST_PASSAGES = 2000

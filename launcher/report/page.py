@@ -17,6 +17,7 @@ from launcher.utilisation import clock
 HERE = Path(__file__).parent
 FRAME = 240
 """Pixels that a framed chart's title, note and chooser take."""
+CHART_SCRIPTS = ("plotly-basic.min.js", "drawing.js", "charts.js")
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -30,7 +31,7 @@ def render(template: str, charts: Sequence[Chart], **context: Any) -> bytes:
             charts=found,
             data=script_data([chart.as_dict() for chart in charts]),
             styles=_asset("report.css"),
-            scripts=[_asset("plotly-basic.min.js"), _asset("charts.js")] if charts else [],
+            scripts=[_asset(name) for name in CHART_SCRIPTS] if charts else [],
             **context,
         )
     )

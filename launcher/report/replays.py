@@ -63,9 +63,9 @@ def page(run: RunDir, out: Path | None = None) -> dict[str, Any]:
     return {"path": str(path.absolute()), "bytes": len(data), "recordings": len(made), "notes": notes}
 
 
-def content(run: RunDir) -> tuple[bytes, list[dict[str, Any]], list[str]]:
+def content(run: RunDir, most: int = recordings.MOST) -> tuple[bytes, list[dict[str, Any]], list[str]]:
     """The page, what it shows and what it says of the rest; a ConfigError where there is nothing to show."""
-    made, notes = gathered(run)
+    made, notes = gathered(run, most)
     if not made:
         if not recordings.can_be_seen(run):
             expected, got = "a task with something to see, such as pellets or cartpole", recordings.task_of(run)

@@ -1,7 +1,7 @@
 """What a report tells of a run, gathered from its files; nothing is drawn here.
 
-Long series are thinned as they are read: generations fall into buckets of one width for all islands, and of a bucket
-the best fitness is the highest and everything else the mean. So the page's size is bounded, whatever the run's length.
+Long series are thinned as they are read (see `metrics_data`), with one width for all islands: so the page's size is
+bounded, whatever the run's length. The dashboard gathers again and again, and reads only what has come since.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from islands import files
 from islands.errors import EvolabError
-from islands.rundir import IslandDir, RunDir
+from islands.rundir import RunDir
 from launcher import events, live, summary
 from launcher.report.figures import number
-from launcher.report.migration_data import Migrations, read_migrations
+from launcher.report.metrics_data import IslandData, Metrics, widest
+from launcher.report.migration_data import MigrationLogs, Migrations
 
 MOST_POINTS = 500
 """Of one line."""
@@ -26,29 +26,6 @@ POINTS_IN_ALL = 24_000
 NEWEST_EVENTS = 300
 ENOUGH_ISLANDS = 5
 """Fewer have no interval, but a range."""
-SERIES = ("best", "mean", "std", "species", "nodes", "connections", "body_nodes", "muscles", "diversity")
-PHASES = ("evaluate", "reproduce", "checkpoint", "migrate")
-"""Parts of a generation whose seconds the metrics hold."""
-
-
-@dataclass
-class IslandData:
-    """One island. `x`: the last generation of each bucket; `series`: a value a bucket, None where there is none."""
-
-    name: str
-    told: dict[str, Any]
-    x: list[int] = field(default_factory=list)
-    series: dict[str, list[float | None]] = field(default_factory=dict)
-    best_at: dict[int, float] = field(default_factory=dict)
-    phases: dict[str, float] = field(default_factory=dict)
-    evaluations: int = 0
-    seconds: float = 0.0
-    hyperparameters: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-
-    @property
-    def last(self) -> int:
-        """The last generation recorded; -1 before the first."""
-        return max(self.best_at, default=self.x[-1] if self.x else -1)
 
 
 @dataclass
@@ -84,25 +61,35 @@ class RunData:
 
 def gather(run: RunDir) -> RunData:
     """Everything that the page of a run is made of."""
-    told = summary.of_show(run)
-    lines = {entry["island"]: _lines(run.island(entry["island"])) for entry in told["islands"]}
-    longest = max((int(found[-1]["generation"]) + 1 for found in lines.values() if found), default=1)
-    width = width_of(longest, len(lines))
-    islands = [_island(entry, lines.pop(entry["island"]), width) for entry in told["islands"]]
-    migrations = read_migrations(run, [island.name for island in islands])
-    return RunData(run, told, islands, live.read(run), _events(run), migrations, width)
+    return Gatherer(run).gather()
 
 
-def width_of(generations: int, islands: int) -> int:
-    """How many generations share a point."""
-    most = max(40, min(MOST_POINTS, POINTS_IN_ALL // max(1, islands)))
-    return max(1, -(-generations // most))
+class Gatherer:
+    """Gathers a run as often as one likes. `points`: of one series over all islands."""
+
+    def __init__(self, run: RunDir, points: int = POINTS_IN_ALL) -> None:
+        self.run, self.points = run, points
+        self._metrics: dict[str, Metrics] = {}
+        self._logs = MigrationLogs(run)
+
+    def gather(self) -> RunData:
+        """The run as it is now."""
+        told = summary.of_show(self.run)
+        names = [str(entry["island"]) for entry in told["islands"]]
+        most = most_points(len(names), self.points)
+        for name in names:
+            metrics = self._metrics.setdefault(name, Metrics(self.run.island(name).metrics, most))
+            metrics.most = most
+            metrics.read()
+        width = widest(self._metrics.values())
+        islands = [self._metrics[str(entry["island"])].data(entry, width) for entry in told["islands"]]
+        migrations = self._logs.read(names)
+        return RunData(self.run, told, islands, live.read(self.run), _events(self.run), migrations, width)
 
 
-def _lines(island: IslandDir) -> list[dict[str, Any]]:
-    """The metrics that can be read: a damaged line costs itself alone."""
-    found = (files.record_in(line) for _, line in files.each_line(island.metrics))
-    return [line for line in found if line is not None and isinstance(line.get("generation"), int)]
+def most_points(islands: int, points: int = POINTS_IN_ALL) -> int:
+    """How many points a line has at most."""
+    return max(40, min(MOST_POINTS, points // max(1, islands)))
 
 
 def _events(run: RunDir) -> list[dict[str, Any]]:
@@ -110,43 +97,6 @@ def _events(run: RunDir) -> list[dict[str, Any]]:
         return events.read(run, NEWEST_EVENTS)
     except EvolabError:
         return []
-
-
-def _island(told: dict[str, Any], lines: Sequence[dict[str, Any]], width: int) -> IslandData:
-    island = IslandData(str(told["island"]), told)
-    buckets: dict[int, list[dict[str, Any]]] = {}
-    for line in lines:
-        buckets.setdefault(line["generation"] // width, []).append(line)
-        _add(island, line)
-    island.x = [max(line["generation"] for line in bucket) for bucket in buckets.values()]
-    for key in SERIES:
-        values = [_of_bucket(key, bucket) for bucket in buckets.values()]
-        if any(value is not None for value in values):
-            island.series[key] = values
-    return island
-
-
-def _of_bucket(key: str, bucket: Sequence[dict[str, Any]]) -> float | None:
-    known = [value for line in bucket if (value := number(line.get(key))) is not None]
-    if not known:
-        return None
-    return max(known) if key == "best" else statistics.fmean(known)
-
-
-def _add(island: IslandData, line: dict[str, Any]) -> None:
-    """What is summed over a run, and what changes seldom."""
-    if (best := number(line.get("best"))) is not None:
-        island.best_at[line["generation"]] = best
-    for phase in PHASES:
-        island.phases[phase] = island.phases.get(phase, 0.0) + (number(line.get(f"{phase}_seconds")) or 0.0)
-    island.seconds += number(line.get("seconds")) or 0.0
-    island.evaluations += int(number(line.get("evaluations")) or 0)
-    own = line.get("hyperparameters")
-    for key, value in own.items() if isinstance(own, dict) else ():
-        if (known := number(value)) is not None:
-            steps = island.hyperparameters.setdefault(key, [])
-            if not steps or steps[-1][1] != known:
-                steps.append((line["generation"], known))
 
 
 def over_islands(islands: Sequence[IslandData], key: str) -> tuple[list[int], list[float], list[float], list[float]]:

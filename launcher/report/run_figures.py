@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from launcher.report.figures import Chart, Trace, View, band, bars, colour_of, line, number, plain, points
-from launcher.report.run_data import PHASES, IslandData, RunData, band_of, over_islands
+from launcher.report.metrics_data import PHASES, IslandData
+from launcher.report.run_data import RunData, band_of, over_islands
 
 GENERATION = "generation, from 0"
 STRUCTURE = {

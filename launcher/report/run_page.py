@@ -14,6 +14,7 @@ from islands.rundir import RunDir
 from launcher import tables
 from launcher.report import (
     body_drawing,
+    event_rows,
     migration_figures,
     network_drawing,
     page,
@@ -22,25 +23,24 @@ from launcher.report import (
     run_figures,
     species_figures,
 )
-from launcher.report.figures import number
+from launcher.report.figures import Chart, number
+from launcher.report.metrics_data import IslandData
 from launcher.report.migration_data import sightings
 from launcher.report.run_data import RunData
 from launcher.states import DONE, RUNNING
 from launcher.utilisation import clock
 
-BAD_EVENTS = frozenset({"restart", "fall-back", "held", "failed", "stall", "disk", "disk-full", "disk-low", "refusals"})
-"""Kinds of events that somebody should look at."""
 MISSED = {RUNNING: "still running", "STOPPED": "stopped before its end", "PENDING": "not started"}
 
 
 def render(run: RunDir) -> tuple[bytes, int]:
     """The page, and how many charts it has."""
     data = run_data.gather(run)
-    charts = [*species_figures.with_streams(data, run_figures.charts(data)), *migration_figures.charts(data)]
+    drawn = charts(data)
     champion = data.champion
     content = page.render(
         "run.html",
-        charts,
+        drawn,
         title=run.name,
         kind="report of a run",
         subtitle=data.config.get("description") or "",
@@ -54,11 +54,16 @@ def render(run: RunDir) -> tuple[bytes, int]:
         sightings=sightings(data.migrations, str(champion["digest"])) if champion else [],
         islands=[_row(data, island) for island in data.islands],
         overrides=_overrides(data),
-        events=_events(data),
+        events=event_rows.rows(data.events),
         events_told=_events_told(data),
         configuration=sorted(_flat(data.config).items()),
     )
-    return content, len(charts)
+    return content, len(drawn)
+
+
+def charts(data: RunData) -> list[Chart]:
+    """All charts of the run that there are figures for."""
+    return [*species_figures.with_streams(data, run_figures.charts(data)), *migration_figures.charts(data)]
 
 
 def story(data: RunData) -> list[str]:
@@ -183,7 +188,7 @@ def _no_migration(data: RunData) -> str:
     return "No migrants have arrived." if data.told["migration_dir"] else "These populations did not exchange genomes."
 
 
-def _row(data: RunData, island: run_data.IslandData) -> dict[str, Any]:
+def _row(data: RunData, island: IslandData) -> dict[str, Any]:
     told = island.told
     known = [told["best_fitness"], told["best"], max(island.best_at.values(), default=None)]
     keys = ("island", "seed", "state", "champion", "cpu_seconds", "admitted", "received", "sent")
@@ -203,24 +208,6 @@ def _overrides(data: RunData) -> list[tuple[str, str, str]]:
         own = island.told["overrides"]
         rows += [(island.name, str(key), str(value)) for key, value in own.items()] if isinstance(own, dict) else []
     return rows
-
-
-def _events(data: RunData) -> list[dict[str, Any]]:
-    times = [at for event in data.events if (at := number(event.get("time"))) is not None]
-    began = min(times, default=0.0)
-    rows = []
-    for event in data.events:
-        at, kind = number(event.get("time")), str(event.get("event"))
-        text = event.get("text") or (_exit_text(event) if kind == "exit" else "")
-        after = "–" if at is None else clock(at - began)
-        bad = kind in BAD_EVENTS or (kind == "exit" and event.get("code") != 0)
-        rows.append({"after": after, "island": event.get("island") or "", "event": kind, "text": str(text), "bad": bad})
-    return rows
-
-
-def _exit_text(event: Mapping[str, Any]) -> str:
-    how = f"signal {event['signal']}" if event.get("signal") else f"exit code {event.get('code', 'unknown')}"
-    return f"process {event.get('pid')} ended with {how} after {page.figure(event.get('seconds'))} s"
 
 
 def _events_told(data: RunData) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from launcher.report.figures import PALETTE, Chart, Trace, View, numbers
-from launcher.report.run_data import IslandData, RunData
+from launcher.report.metrics_data import IslandData
+from launcher.report.run_data import RunData
 from launcher.report.run_figures import GENERATION
 from launcher.report.species_data import OTHERS, Streams, read_streams
 

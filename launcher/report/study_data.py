@@ -55,11 +55,27 @@ class StudyData:
 
 def gather(study: StudyDir) -> StudyData:
     """Everything that the page of a study is made of."""
-    known = identity.read(study)
-    trials = study.trials()
-    summary = study_summary.summary_of(study, known, trials)
-    live = files.read_json(study.live) if study.live.exists() else {}
-    return StudyData(study, known, trials, summary, _importance(study), live)
+    return Gatherer(study).gather()
+
+
+class Gatherer:
+    """Gathers a study as often as one likes; what matters is ranked anew when another trial is over."""
+
+    def __init__(self, study: StudyDir) -> None:
+        self.study = study
+        self._known: Identity | None = None
+        self._importance: tuple[int, dict[str, Any] | None] = (-1, None)
+
+    def gather(self) -> StudyData:
+        """The study as it is now."""
+        self._known = known = self._known or identity.read(self.study)
+        trials = self.study.trials()
+        over = sum(trial.finished for trial in trials)
+        if over != self._importance[0]:
+            self._importance = (over, _importance(self.study))
+        summary = study_summary.summary_of(self.study, known, trials)
+        live = files.read_json(self.study.live) if self.study.live.exists() else {}
+        return StudyData(self.study, known, trials, summary, self._importance[1], live)
 
 
 def _importance(study: StudyDir) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ def render(study: StudyDir, path: Path) -> tuple[bytes, int]:
     """The page that will lie at `path`, and how many charts it has."""
     data = study_data.gather(study)
     charts = study_figures.charts(data, time.time())
-    trials = [_row(data, trial, path) for trial in data.trials]
+    trials = [row(data, trial, path) for trial in data.trials]
     content = page.render(
         "study.html",
         charts,
@@ -98,7 +98,8 @@ def figures(data: StudyData) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _row(data: StudyData, trial: Trial, path: Path) -> dict[str, Any]:
+def row(data: StudyData, trial: Trial, path: Path) -> dict[str, Any]:
+    """A trial's row of the table, with links that hold for a page at `path`."""
     span = interval(trial)
     values = trial.values or []
     return {

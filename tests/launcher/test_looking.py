@@ -44,6 +44,27 @@ def test_without_a_change_one_looks_again_after_a_while(tmp_path: Path, monkeypa
         wait()
 
 
+def test_ears_hear_of_a_new_run_and_of_what_is_replaced_in_a_folder(tmp_path: Path) -> None:
+    ears, run = looking.Ears(), tmp_path / "run"
+    for change in (run.mkdir, lambda: files.write_json(run / "launcher.json", {})):
+        ears.listen([tmp_path, run, tmp_path / "nowhere"])
+        ears.wait(0.0, 0.0)
+        threading.Timer(0.3, change).start()
+        begun = time.monotonic()
+        ears.wait(0.0, 60.0)
+        assert time.monotonic() - begun < 30
+    ears.close()
+
+
+def test_ears_wait_no_shorter_than_told_and_may_be_woken(tmp_path: Path) -> None:
+    ears = looking.Ears()
+    ears.ring()
+    begun = time.monotonic()
+    ears.wait(0.2, 60.0)
+    assert 0.2 <= time.monotonic() - begun < 30
+    ears.close()
+
+
 @pytest.mark.parametrize(
     ("path", "remote"),
     [("/mnt/exp/run", True), ("/mnt/exp/local/run", False), ("/mnt/with space/run", True), ("/home/run", False)],

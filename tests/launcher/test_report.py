@@ -56,7 +56,7 @@ def test_a_line_never_has_more_than_500_points_and_many_islands_have_fewer(tmp_p
     charts = charts_in(written(archipelago(tmp_path / "a", 2, 1700).path))
     lengths = [len(trace["x"]) for view in charts["fitness"]["views"] for trace in view["traces"]]
     assert max(lengths) <= 500
-    assert run_data.width_of(1000, 128) * 187 >= 1000
+    assert run_data.most_points(128) == 187
 
 
 def test_thinning_keeps_the_highest_best_and_the_last_generation(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_texts_from_files_never_become_tags(tmp_path: Path) -> None:
     path = written(made.path)
     Reader().feed(path.read_text())
     assert "img" not in tags
-    assert tags.count("script") == 3
+    assert tags.count("script") == 4
     assert HOSTILE in text_of(path)
 
 
