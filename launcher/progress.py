@@ -15,7 +15,7 @@ from islands.rundir import IslandDir
 from launcher import utilisation
 from launcher.rows import Pace, Row, crowd, words
 from launcher.sparks import Trends
-from launcher.states import DONE, OVER, RUNNING
+from launcher.states import DONE, OVER, PENDING, RUNNING
 from launcher.status import generations_done
 from launcher.terminal import Lines, Redrawn
 
@@ -56,7 +56,8 @@ class Follower:
             if beat != trace.beat:
                 self._note(trace, beat, now)
         beat = trace.beat
-        starting = state == RUNNING and (beat.get("pid") != pid or beat.get("state", "starting") == "starting")
+        mute = beat.get("pid") != pid or beat.get("state", "starting") == "starting"
+        starting = state == PENDING or (state == RUNNING and mute)  # PENDING: the process that forks it is not ready
         done, best = generations_done(beat), beat.get("best")
         return Row(
             name=island.name,
