@@ -134,14 +134,13 @@ def champions(runs: Iterable[RunDir]) -> pd.DataFrame:
 
 def islands(runs: Iterable[RunDir]) -> pd.DataFrame:
     """One row an island, finished or not: the columns of `ISLANDS`."""
-    rows = (row for run in runs for row in _island_rows(run))
-    return _frame(rows, {**KEYS, **ISLANDS})
+    return _frame((({}, list(_island_rows(run))) for run in runs), {**KEYS, **ISLANDS})
 
 
 def trials(studies: Iterable[StudyDir]) -> pd.DataFrame:
     """One row a trial: `study`, the columns of `TRIALS`, and `value.*`, `param.*`."""
-    rows = (row for study in studies for row in _trial_rows(study))
-    return _frame(rows, {"study": "str", **TRIALS})
+    groups = (({"study": str(study.path)}, list(_trial_rows(study))) for study in studies)
+    return _frame(groups, {"study": "str", **TRIALS})
 
 
 FRAMES: dict[str, Callable[[Iterable[RunDir]], pd.DataFrame]] = {
@@ -170,21 +169,28 @@ def export(runs: Iterable[RunDir], studies: Iterable[StudyDir], folder: Path, fo
 def _of_runs(
     runs: Iterable[RunDir], rows: Callable[[IslandDir], Iterator[Row]], columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    found = ({**origin, **row} for run in runs for origin, island in _origins(run) for row in rows(island))
-    return _frame(found, {**KEYS, **columns})
+    groups = ((origin, list(rows(island))) for run in runs for origin, island in _origins(run))
+    return _frame(groups, {**KEYS, **columns})
 
 
-def _frame(rows: Iterable[Row], dtypes: Mapping[str, str]) -> pd.DataFrame:
-    """The rows as a frame of these columns, and after them those that only some rows have, by name."""
+def _frame(groups: Iterable[tuple[Row, list[Row]]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Rows as a frame of these columns; a group's rows share what comes before them.
+
+    Of what else a row has, names with a dot become columns of their own, sorted after the others.
+    """
     import pandas as pd
 
     columns: dict[str, list[Any]] = {name: [] for name in dtypes}
     extra: dict[str, dict[int, Any]] = {}
-    for number, row in enumerate(rows):
+    count = 0
+    for shared, rows in groups:
         for name, values in columns.items():
-            values.append(row.get(name))
-        for name in row.keys() - columns.keys():
-            extra.setdefault(name, {})[number] = row[name]
+            values += [shared[name]] * len(rows) if name in shared else [row.get(name) for row in rows]
+        for name in set().union(*rows) - columns.keys():
+            if "." in name:
+                found = extra.setdefault(name, {})
+                found.update((number, row[name]) for number, row in enumerate(rows, count) if name in row)
+        count += len(rows)
     frame = pd.DataFrame({name: pd.Series(values, dtype=dtypes[name]) for name, values in columns.items()})
     more = {name: pd.Series(extra[name]).reindex(frame.index) for name in sorted(extra)}
     return frame.assign(**more)
@@ -211,7 +217,7 @@ def _generation_rows(island: IslandDir) -> Iterator[Row]:
         for group in ("disqualified", "limited"):
             for key, count in (record.get(group) or {}).items():
                 record[f"{group}.{key}"] = count
-        yield {key: value for key, value in record.items() if key in GENERATIONS or "." in key}
+        yield record
 
 
 def _migrant_rows(island: IslandDir) -> Iterator[Row]:
@@ -219,7 +225,7 @@ def _migrant_rows(island: IslandDir) -> Iterator[Row]:
         lines = ((number, migration_log.without_genome(line)) for number, line in files.each_line(segment))
         for record in _records(segment, lines):
             if "admitted" in record:
-                yield {key: record.get(key) for key in MIGRANTS}
+                yield record
 
 
 def _champion_rows(island: IslandDir) -> Iterator[Row]:
@@ -249,7 +255,6 @@ def _trial_rows(study: StudyDir) -> Iterator[Row]:
     for trial in study.trials():
         values = dict(zip(objectives, trial.values or (), strict=False))
         yield {
-            "study": str(study.path),
             **_trial_row(study, trial),
             **{f"value.{name}": values.get(name) for name in objectives},
             **{f"param.{name}": value for name, value in trial.params.items()},

@@ -31,6 +31,7 @@ from launcher import presets, recordings, run  # noqa: E402
 
 SMALL, LARGE = (20, 150), (128, 1000)
 """Islands, generations."""
+Line = tuple[str, tuple[int, int] | None, str, str]
 HEAD = """\
 # Benchmarks
 
@@ -103,7 +104,7 @@ def _onwards(lines: Sequence[dict[str, Any]], generations: int) -> list[dict[str
     ]
 
 
-def rows(folder: Path) -> Iterator[tuple[str, tuple[int, int] | None, str, str]]:
+def rows(folder: Path) -> Iterator[Line]:
     """The table: what, of which size, the figure, the bar."""
     small = evolved(folder)
     large = repeated(small, folder)
@@ -135,7 +136,7 @@ def rows(folder: Path) -> Iterator[tuple[str, tuple[int, int] | None, str, str]]
         yield f"`evolab {command}`", LARGE, f"{seconds:.2f} s", "–"
 
 
-def frames(large: RunDir, folder: Path) -> Iterator[tuple[str, tuple[int, int] | None, str, str]]:
+def frames(large: RunDir, folder: Path) -> Iterator[Line]:
     """Each DataFrame, made in a process of its own."""
     program = "import json, sys, time; from islands.rundir import RunDir; from launcher import results; import pandas; "
     program += "began = time.process_time(); frame = results.FRAMES[sys.argv[1]]([RunDir(sys.argv[2])]); "
@@ -148,16 +149,16 @@ def frames(large: RunDir, folder: Path) -> Iterator[tuple[str, tuple[int, int] |
     yield "all frames of `launcher.results`", LARGE, f"{total:.1f} s", "under 5 s"
 
 
-def dashboard() -> Iterator[tuple[str, tuple[int, int] | None, str, str]]:
-    """What the dashboard takes of a core while it shows running islands."""
-    for islands in (8, LARGE[0]):
-        told, _ = timed(
-            [sys.executable, str(ROOT / "scripts/benchmarks/dashboard.py"), "--islands", str(islands)], ROOT
-        )
-        yield f"dashboard, {islands} islands, 2 updates a second", None, f"{told['cores']:.3f} cores", "under 0.1"
+def dashboard() -> Iterator[Line]:
+    """What the dashboard takes of a core while it shows islands at work."""
+    counts = (8, LARGE[0])
+    command = [sys.executable, str(ROOT / "scripts/benchmarks/dashboard.py"), "--islands", *map(str, counts)]
+    for told in timed(command, ROOT)[0]:
+        figure = f"{told['cores']:.3f} cores at {told['updates_per_second']:.1f} updates a second"
+        yield f"dashboard, {told['islands']} islands at work", None, figure, "under 0.1 at 2"
 
 
-def page(lines: Sequence[tuple[str, tuple[int, int] | None, str, str]]) -> str:
+def page(lines: Sequence[Line]) -> str:
     """docs/benchmarks.md."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
