@@ -11,16 +11,16 @@ from launcher.cli import JSON, print_or_json
 
 
 @click.command()
-@click.argument("names", metavar="RUN|STUDY…", nargs=-1, required=True)
+@click.argument("names", metavar="RUN|STUDY|FOLDER…", nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path),
-    help="The file, replaced if there. Default: report.html in the run's or study's folder; of several, in this one.",
+    help="The file, replaced if there. Default: report.html in the run's or study's folder, else in this one.",
 )  # fmt: skip
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
-@click.option("--with-runs", is_flag=True, help="Of a study: a report of every trial's runs too, which it links to.")
+@click.option("--with-runs", is_flag=True, help="Of a study or folder: a report of every run too, which it links to.")
 @JSON
 def report(names: tuple[str, ...], out: Path | None, opens: bool, with_runs: bool, as_json: bool) -> None:
-    """Write one HTML file about a run or a study, or about several of them compared. It needs no network.
+    """Write one HTML file about a run, a study or a folder of them, or about several compared. It needs no network.
 
     A run that goes on, or was killed, is reported as far as it came.
     """

@@ -17,14 +17,17 @@ from launcher import run, trials
 from launcher.trials import StudyDir
 
 COMPARISON = Path("report.html")
-"""Where a comparison lies unless told otherwise: in the current folder."""
+"""Where a comparison or a folder's page lies unless told otherwise: in the current folder."""
 
 
 def write(names: Sequence[str], out: Path | None = None, with_runs: bool = False) -> dict[str, Any]:
-    """Write the report of a run, of a study, or of several of them compared; the JSON of `evolab report`.
+    """Write the report of a run, a study, a folder of them, or of several compared; the JSON of `evolab report`.
 
-    `out`: the file, replaced if there. `with_runs`: of a study's trials' runs too, each in its own folder.
+    `out`: the file, replaced if there. `with_runs`: of a study's trials' runs, or a folder's, too, each in its own
+    folder.
     """
+    if len(names) == 1 and not run.exists(names[0]) and not trials.exists(names[0]) and Path(names[0]).is_dir():
+        return _of_folder(Path(names[0]), out or COMPARISON, with_runs)
     found = [_find(name) for name in names]
     if len(set(names)) < len(names):
         raise ConfigError("report", expected="different names", got=", ".join(names))
@@ -53,7 +56,7 @@ def _find(name: str) -> RunDir | StudyDir:
     if trials.exists(name):
         return trials.find(name)
     do = "see `evolab results` and `evolab search --list`"
-    raise ConfigError(f"nothing to report on called {name!r}", expected="a run or a study", do=do)
+    raise ConfigError(f"nothing to report on called {name!r}", expected="a run, a study, or a folder of them", do=do)
 
 
 def _of_run(directory: RunDir, out: Path | None) -> dict[str, Any]:
@@ -71,6 +74,14 @@ def _of_study(study: StudyDir, out: Path | None, with_runs: bool) -> dict[str, A
     runs = [of_run(each) for each in study.runs()] if with_runs else []
     content, charts = study_page.render(study, path)
     return {**_put("study", path, content, charts), "runs": [str(each) for each in runs]}
+
+
+def _of_folder(folder: Path, out: Path, with_runs: bool) -> dict[str, Any]:
+    from launcher.report import folder_page
+
+    _refuse_no_folder(out)
+    runs = [of_run(each) for each in run.every(folder)] if with_runs else []
+    return {**_put("folder", out, folder_page.render(folder, out), 0), "runs": [str(each) for each in runs]}
 
 
 def _compare(names: Sequence[str], found: Sequence[RunDir | StudyDir], out: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def render(names: Sequence[str], found: Sequence[RunDir | StudyDir], path: Path)
     if len(tasks) > 1:
         verdict["conclusion"] = f"Scores of different tasks ({', '.join(tasks)}) cannot be compared"
         ranking = [{**entry, "verdict": "another task", "p": None, "p_mann_whitney": None} for entry in ranking]
-    links = {name: _link(thing, path) for name, thing in zip(names, found, strict=True)}
+    links = {name: link(thing, path) for name, thing in zip(names, found, strict=True)}
     charts = [_distributions(ranking)]
     runs = [(name, thing) for name, thing in zip(names, found, strict=True) if isinstance(thing, RunDir)]
     charts += [chart for chart in (_curves(runs), _trials(names, found)) if chart is not None]
@@ -75,7 +75,8 @@ def _tasks(found: Sequence[RunDir | StudyDir]) -> list[str]:
     return list(dict.fromkeys(config.task.name for config in configs))
 
 
-def _link(thing: RunDir | StudyDir, path: Path) -> str | None:
+def link(thing: RunDir | StudyDir, path: Path) -> str | None:
+    """Where the report of a run or study lies, as seen from `path`; None: none was written."""
     relative = os.path.relpath(thing.report.absolute(), path.absolute().parent)
     return quote(relative) if thing.report.is_file() else None
 

@@ -101,12 +101,32 @@ def test_damaged_lines_cost_themselves_alone(tmp_path: Path) -> None:
     assert [len(island.best_at) for island in run_data.gather(made).islands] == [25, 25]
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty"])
-def test_what_is_no_run_is_refused_in_one_line(evolab: Evolab, folder: Path, name: str) -> None:
-    (folder / "empty").mkdir()
-    code, out, err = evolab("report", name)
+def test_what_is_no_run_is_refused_in_one_line(evolab: Evolab, folder: Path) -> None:
+    code, out, err = evolab("report", "nothing")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert repr(name) in err
+    assert "'nothing'" in err
+
+
+def test_a_folder_is_a_page_of_its_runs_and_studies_and_one_that_is_damaged_hides_no_other(folder: Path) -> None:
+    made = finished(folder / "runs" / "good", [1.0, 2.0])
+    archipelago(folder / "runs" / "killed", 2, 5, unfinished=True)
+    finished(folder / "runs" / "bad", [1.0]).config.write_text("{")
+    finished(folder / "runs" / "worse", [1.0]).plan.write_text("{")
+    searched(folder / "runs" / "search", trials=4)
+    report.write(["runs"])
+    text = text_of(folder / "report.html")
+    assert "4 runs and 1 study" in text and "2 ± 1" in text and "PENDING" in text
+    assert text.count("cannot be read") == 1
+    report.write(["runs/good"])
+    report.write(["runs"])
+    assert f'href="runs/{made.name}/report.html"' in (folder / "report.html").read_text()
+
+
+def test_an_empty_folder_is_a_page_that_says_so(evolab: Evolab, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    code, out, _ = evolab("report", "empty", "--json")
+    assert (code, json.loads(out)["kind"], list((folder / "empty").iterdir())) == (0, "folder", [])
+    assert "Nothing here yet" in text_of(folder / "report.html")
 
 
 def test_the_command_says_where_the_page_is_and_out_names_another_file(evolab: Evolab, folder: Path) -> None:

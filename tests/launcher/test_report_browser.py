@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from launcher import report
+from tests.launcher.browser import Page
+from tests.launcher.browser import browser as started_browser
 from tests.launcher.made_reports import archipelago, hostile, searched
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 NOTEBOOK = Path(__file__).parents[2] / "scripts" / "report.ipynb"
 PHONE = {"viewport": {"width": 390, "height": 800}, "is_mobile": True}
 DRAWN = "document.documentElement.dataset.drawn === 'yes'"
@@ -50,10 +49,8 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started_browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -214,3 +211,23 @@ def test_a_study_with_attacks_in_its_files_does_no_harm(look: Callable[..., Any]
     with look(Path(report.write([str(study.path)])["path"])) as seen:
         assert seen("document.querySelectorAll('img').length") == 0
         assert "alert(4)" in seen("document.querySelector('main').textContent")
+
+
+def test_a_comparison_draws_its_distributions_and_links_to_reports(look: Callable[..., Any], tmp_path: Path) -> None:
+    one, other = (archipelago(tmp_path / name, 3, 30) for name in ("one", "other"))
+    report.write([str(one.path)])
+    with look(Path(report.write([str(one.path), str(other.path)], tmp_path / "both.html")["path"])) as seen:
+        for chart in ("distributions", "curves"):
+            assert seen(points(chart)) > 0, chart
+        links = "[...document.querySelectorAll('main a')].map(link => link.getAttribute('href'))"
+        assert seen(links) == ["one/report.html"]
+
+
+def test_folders_of_attacks_and_of_nothing_are_sensible_pages(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    hostile(archipelago(tmp_path / "runs" / "a", 2, 30))
+    for name, text in (("empty", "Nothing here yet"), ("runs", "1 run,")):
+        page = Page(browser, Path(report.write([str(tmp_path / name)], tmp_path / f"{name}.html")["path"]))
+        assert text in page.run("document.querySelector('main').textContent")
+        assert page.run("document.querySelectorAll('img, [onerror]').length") == 0
+        assert (page.complaints, page.requests) == ([], [])
