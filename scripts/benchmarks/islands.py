@@ -273,21 +273,6 @@ def compared(task: str, found: dict[tuple[str, str], list[dict[str, Any]]], arms
     return table
 
 
-def verdict(table: dict[str, Any], arm: str) -> str:
-    """What the comparisons of an arm with both controls say."""
-    sides = []
-    for control in ("panmictic", "isolated"):
-        if control in table[arm]:
-            low, high = table[arm][control]["interval"]
-            clear = table[arm][control]["p"] < 0.05
-            sides.append(1 if low > 0.5 and clear else -1 if high < 0.5 and clear else 0)
-    if len(sides) < 2:
-        return "–"
-    return {2: "better than both", -2: "worse than both"}.get(
-        sum(sides), "no clear difference" if not any(sides) else ""
-    )
-
-
 def rows(
     task: str, found: dict[tuple[str, str], list[dict[str, Any]]], arms: Sequence[str], table: dict[str, Any]
 ) -> Iterator[str]:
@@ -336,9 +321,9 @@ def page(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     filled = {"date": f"{datetime.date.today():%Y-%m-%d}", "commit": commit or "unknown", "seeds": seeds}
-    lines = [HEAD.format(islands=ISLANDS, **filled)]
-    for task in tasks:
-        table = compared(task, found, arms)
+    tables = {task: compared(task, found, arms) for task in tasks}
+    lines = [HEAD.format(islands=ISLANDS, **filled), "", *in_short(tables, arms)]
+    for task, table in tables.items():
         subject = SUBJECTS[task]
         lines += ["", f"## {subject.title}", ""]
         size = f"Islands of {subject.population} genomes, {subject.generations} generations"
@@ -353,27 +338,67 @@ def page(
     return "\n".join(lines) + "\n"
 
 
+def in_short(tables: dict[str, dict[str, Any]], arms: Sequence[str]) -> Iterator[str]:
+    """The record of every arm over all tasks, and what follows for the defaults of `evolab launch`."""
+    migrating = [arm for arm in arms if ARMS[arm].islands > 1 and "isolated" not in arm]
+    records = {arm: [sides(table, arm) for table in tables.values()] for arm in migrating}
+    counts = {arm: [sum(side == sign for pair in records[arm] for side in pair) for sign in (1, -1)] for arm in records}
+    yield "## In short"
+    yield ""
+    yield "Against one population / against isolated islands: + clearly better, − clearly worse, · no clear difference."
+    yield ""
+    yield f"| arm | {' | '.join(SUBJECTS[task].title for task in tables)} | better : worse |"
+    yield f"|---{'|---' * len(tables)}|---|"
+    for arm in migrating:
+        cells = [" / ".join({1: "+", 0: "·", -1: "−"}[side] for side in pair) for pair in records[arm]]
+        yield f"| {ARMS[arm].title} | {' | '.join(cells)} | {counts[arm][0]} : {counts[arm][1]} |"
+    yield ""
+    both = [SUBJECTS[task].title for task in tables if sides(tables[task], "default") == (1, 1)]
+    worse = [SUBJECTS[task].title for task in tables if -1 in sides(tables[task], "default")]
+    yield f"Migration as by default beats both controls here: {'; '.join(both) or 'nowhere'}."
+    yield f"It loses to a control here: {'; '.join(worse) or 'nowhere'}."
+    leader = max(migrating, key=lambda arm: (counts[arm][0] - counts[arm][1], arm == "default"))
+    kept = "so they stay" if leader == "default" else f"that of {ARMS[leader].title!r} is better"
+    yield f"The defaults of `evolab launch` are judged by that record: {kept}."
+    drawn = [arm for arm in migrating if ARMS[arm].differing and counts[arm][0] < counts[arm][1]]
+    if drawn:
+        yield "Hyperparameters that are drawn at random, without a search, are no way to make islands differ."
+    yield f"At equal evaluations, as here, {ISLANDS} islands on {ISLANDS} cores take a fraction of the time of one"
+    yield "population on one core: an archipelago that is level with one population is the faster one."
+
+
+def sides(table: dict[str, Any], arm: str) -> tuple[int, ...]:
+    """Against one population, against isolated islands: 1 clearly better, -1 clearly worse, 0 neither."""
+    found = []
+    for control in ("panmictic", "isolated"):
+        if control in table[arm]:
+            low, high = table[arm][control]["interval"]
+            clear = table[arm][control]["p"] < 0.05
+            found.append(1 if low > 0.5 and clear else -1 if high < 0.5 and clear else 0)
+    return tuple(found)
+
+
 def said(task: str, table: dict[str, Any], arms: Sequence[str]) -> str:
     """A task's verdict in words."""
-    judged = {arm: verdict(table, arm) for arm in arms if ARMS[arm].islands > 1 and "isolated" not in arm}
-    better = [ARMS[arm].title for arm, text in judged.items() if text == "better than both"]
-    worse = [ARMS[arm].title for arm, text in judged.items() if text == "worse than both"]
+    judged = {arm: sides(table, arm) for arm in arms if ARMS[arm].islands > 1 and "isolated" not in arm}
+    better = [ARMS[arm].title for arm, pair in judged.items() if pair == (1, 1)]
+    worse = [ARMS[arm].title for arm, pair in judged.items() if pair == (-1, -1)]
     lone = table.get("isolated", {}).get("panmictic")
     parts = []
     parts.append(
-        f"Beyond both controls: {', '.join(better)}."
+        f"Beyond both controls: {'; '.join(better)}."
         if better
         else "No kind of migration is clearly better than both controls."
     )
     if worse:
-        parts.append(f"Clearly worse than both: {', '.join(worse)}.")
+        parts.append(f"Clearly worse than both: {'; '.join(worse)}.")
     if lone is not None:
-        low, high = lone["interval"]
-        clear = lone["p"] < 0.05
-        what = (
-            "need fewer" if low > 0.5 and clear else "need more" if high < 0.5 and clear else "do not clearly differ in"
-        )
-        parts.append(f"Isolated islands {what} evaluations {'than' if clear else 'from'} one population.")
+        side = sides(table, "isolated")[0]
+        if SUBJECTS[task].solvable:
+            what = {1: "need fewer evaluations than", -1: "need more evaluations than", 0: "do not clearly differ from"}
+        else:
+            what = {1: "have better champions than", -1: "have worse champions than", 0: "do not clearly differ from"}
+        parts.append(f"Isolated islands {what[side]} one population.")
     return " ".join(parts)
 
 
