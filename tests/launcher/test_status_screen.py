@@ -182,4 +182,4 @@ def test_the_list_of_runs_fits_eighty_columns_with_whole_names(tmp_path: Path, c
         lines = [line for line in plain(read_all(master)) if line]
     assert max(map(cell_len, lines)) <= 80
     assert {"run", "state", "generations", "best"} <= set(lines[0].split()) and "created" not in lines[0]
-    assert "".join(line.split()[0] for line in lines[2:]) == f"runs/{name}"
+    assert f"runs/{name}" in "".join(line.split()[0] for line in lines[2:])  # top lists what else is at work
