@@ -77,7 +77,7 @@ class Halt:
         self._stops = [run.stop, *(place.stop for place in places)]
         self._parent = parent
         self._asked = self._begun = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # SIGUSR2: Slurm, before the time limit
             signal.signal(number, self._note)
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, 0.01, 1.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from islands.errors import ConfigError
+from launcher.places import HERE, Place
 from launcher.restarts import Policy
 from launcher.stall import Patience
 from launcher.states import DONE, HELD
@@ -23,7 +24,8 @@ class Settings:
     `claim`: whether the run takes its cores for itself, or runs on cores that somebody has claimed for it. `halt`:
     asked ten times a second; True stops the islands with checkpoints. `detach`: islands outlive this launcher's death.
     `max_cost`: of the run, earlier sittings included; `max_hours`: of this one. `on_finish`: a shell's command.
-    `renew`: living islands are started anew, since the configuration has changed.
+    `renew`: living islands are started anew, since the configuration has changed. `place`: where islands run;
+    None: where the run's last launcher had them, or on this machine.
     """
 
     pin: bool = False
@@ -39,8 +41,14 @@ class Settings:
     on_finish: str | None = None
     prometheus: Path | None = None
     low_water: float | None = None
+    place: Place | None = None
     policy: Policy = Policy()
     patience: Patience = Patience()
+
+    @property
+    def where(self) -> Place:
+        """Where islands run."""
+        return self.place or HERE
 
     def check(self, rate: float | None = None) -> None:
         """Refuse limits that cannot be kept. `rate`: what an hour is known to cost, where that was not said."""
