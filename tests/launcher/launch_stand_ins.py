@@ -14,6 +14,7 @@ from typing import Any
 
 from islands.errors import EvolabError
 from launcher import resuming, start, summary
+from launcher.places import Place, slurm
 from launcher.restarts import Policy
 from launcher.settings import Settings
 from launcher.stall import Patience
@@ -25,6 +26,8 @@ STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_island.py")))
 def wanted(more: dict[str, Any]) -> Settings:
     """The settings of a launch of stand-ins, and what the environment wants else."""
     kinds: dict[str, Any] = {"patience": lambda v: Patience(**v), "policy": lambda v: Policy(**v), "prometheus": Path}
+    kinds["place"] = lambda v: Place(**v)
+    slurm.LOOK = 0.3
     program = PROGRAM if more.pop("real", False) else STAND_IN
     return Settings(**{"pin": True, "program": program, **{k: kinds.get(k, lambda v: v)(v) for k, v in more.items()}})
 
