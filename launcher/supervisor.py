@@ -113,7 +113,7 @@ class Supervisor:
                 begun += self._start(worker)
         self._starter.flush()
         for worker, process in begun:
-            text = f"started, {workers.called(process)}"
+            text = f"{'queued' if process.queued else 'started'}, {workers.called(process)}"
             self._tell("start", worker.name, text, pid=process.pid, where=process.where or None)
 
     def _start(self, worker: Worker) -> list[tuple[Worker, Process]]:

@@ -106,13 +106,13 @@ def short_folder() -> str:
     return folder
 
 
-def module() -> Any:
-    """Ray, or one line that says what to install."""
+def module(option: str = "--backend ray") -> Any:
+    """Ray, or one line that says what to install for `option`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         return importlib.import_module("ray")
     except ImportError:
         raise ConfigError(
-            "Ray", expected="the package ray", got="no module named ray", do="pip install 'evolution-lab[ray]'"
+            option, expected="Ray", got="no module named ray", do="pip install 'evolution-lab[ray]'"
         ) from None

@@ -59,7 +59,7 @@ class Agent:
 
 def check(place: Place, detach: bool) -> None:
     """Refuse a Ray that is not installed, a cluster that does not answer, and what Ray cannot do."""
-    module()
+    module("--on ray")
     if detach:
         got, do = "--detach", "start the launcher in tmux or under systemd"
         raise ConfigError("--on ray", expected="a launcher that stays: its actors end with it", got=got, do=do)

@@ -7,7 +7,6 @@ Jobs need no launcher: they go on without one, and are requeued without one.
 
 from __future__ import annotations
 
-import getpass
 import importlib
 import logging
 import os
@@ -32,6 +31,8 @@ from launcher.workers import Ended, Job, environment
 
 LOOK = 5.0
 """Seconds between two questions to Slurm's controller, one for all islands."""
+GLANCE = 0.5
+"""Seconds between two looks for a task's own word: it lies on a disk that all share."""
 ANSWER = 30.0
 """Seconds that one of its commands may take."""
 MINUTES = 240
@@ -187,7 +188,7 @@ class Slurm:
         elif now >= self._next:
             self._next, self._deadline = now + LOOK, now + ANSWER
             command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
-            command += [f"--user={getpass.getuser()}", f"--name={name_of(self._run)}"]
+            command += [f"--user={os.getuid()}", f"--name={name_of(self._run)}"]
             self._answer = os.memfd_create("squeue")  # a pipe would have to be read while it writes
             self._asked = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
@@ -231,6 +232,8 @@ class SlurmJob(Remote):
         super().__init__(job, fresh=not number)
         self._slurm, self.number, self.refusal = slurm, number, ""
         self._told = False
+        self._sent: dict[int, float] = {}
+        self._looked = 0.0
 
     @property
     def where(self) -> str:
@@ -252,8 +255,10 @@ class SlurmJob(Remote):
         if self.refusal:
             return Ended(TryAgain.exit_code, 0.0, self.refusal)
         self._slurm.look()
-        if not self.number or self._state in WAITING:
+        now = time.monotonic()
+        if not self.number or self._state in WAITING or now < self._looked + GLANCE:
             return None
+        self._looked = now
         with suppress(EvolabError, OSError, KeyError):
             said = self._slurm.end_of(self.number)
             return Ended(said["code"], float(said["cpu_seconds"]))
@@ -268,8 +273,10 @@ class SlurmJob(Remote):
 
     def send(self, number: int) -> None:
         """Through Slurm; a job that waits is withdrawn instead."""
-        if not self.number:
+        now = time.monotonic()
+        if not self.number or now < self._sent.get(number, 0.0) + LOOK:  # Slurm needs no reminder
             return
+        self._sent[number] = now
         self._told = self._told or number == signal.SIGTERM
         kind = [] if self.queued else [f"--signal={signal.Signals(number).name.removeprefix('SIG')}"]
         with suppress(OSError, subprocess.SubprocessError):

@@ -17,7 +17,8 @@ import pytest
 from islands import files
 from islands.rundir import RunDir
 from launcher.backends.ray import module
-from tests.launcher.launches import ROOT, Launch, at_generation, evolab, seen, told, wait_for
+from tests.launcher import launches
+from tests.launcher.launches import ROOT, Launch, at_generation, seen, told, wait_for
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is an extra", allow_module_level=True)
@@ -92,22 +93,32 @@ def test_islands_on_a_ray_of_this_machine_evolve_stop_and_go_on(tmp_path: Path) 
         run = RunDir(tmp_path / "mine")
         for island in wait_for(lambda: run.plan.exists() and len(run.islands()) == 2 and run.islands(), 120):
             wait_for(at_generation(island, 3), 120)
-        done = evolab(tmp_path, "stop", "mine", within=120)
+        done = launches.evolab(tmp_path, "stop", "mine", within=120)
         assert done.returncode == 0, done.stdout + done.stderr
         out, _ = launched.communicate(timeout=120)
     assert launched.returncode == 143
     assert [island["state"] for island in json.loads(out)["islands"]] == ["STOPPED", "STOPPED"]
-    assert evolab(tmp_path, "resume", "mine", "--on", "here", within=300).returncode == 0
-    assert evolab(tmp_path, "verify", "mine", within=120).returncode == 0
+    assert launches.evolab(tmp_path, "resume", "mine", "--on", "here", within=300).returncode == 0
+    assert launches.evolab(tmp_path, "verify", "mine", within=120).returncode == 0
 
 
 def test_a_cluster_that_is_not_there_is_told_in_one_line_and_nothing_is_written(tmp_path: Path) -> None:
-    done = evolab(tmp_path, "launch", "-c", "quick", "--on", "ray", "--address", "127.0.0.1:1", within=120)
+    done = launches.evolab(tmp_path, "launch", "-c", "quick", "--on", "ray", "--address", "127.0.0.1:1", within=120)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "expected a cluster at 127.0.0.1:1" in done.stderr
     assert not (tmp_path / "runs").exists() and not (tmp_path / "shared").exists()
 
 
 def test_islands_on_ray_cannot_outlive_their_launcher(tmp_path: Path) -> None:
-    done = evolab(tmp_path, "launch", "-c", "quick", "--on", "ray", "--detach")
+    done = launches.evolab(tmp_path, "launch", "-c", "quick", "--on", "ray", "--detach")
     assert done.returncode == 2 and "expected a launcher that stays" in done.stderr
+
+
+def test_without_ray_nothing_is_written(
+    evolab: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    before = sorted(folder.rglob("*"))
+    code, _, err = evolab("launch", "-c", "quick", "--on", "ray")
+    assert (code, len(err.splitlines())) == (2, 1) and "pip install 'evolution-lab[ray]'" in err
+    assert sorted(folder.rglob("*")) == before
