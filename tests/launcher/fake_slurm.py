@@ -19,8 +19,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
 
@@ -122,12 +124,16 @@ def scancel(*arguments: str) -> None:
     kind = options[0].partition("=")[2] if options else ""
     if not kind:
         change(task, state="CANCELLED")
+    import psutil
+
     for process in below_srun(task):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(getattr(signal, f"SIG{kind or 'TERM'}"))
 
 
 def below_srun(task: str) -> list[psutil.Process]:
+    import psutil
+
     with suppress(psutil.NoSuchProcess, KeyError):
         tree = psutil.Process(int(read(task)["pid"])).children(recursive=True)
         return [one for one in tree if one.is_running() and not set(one.cmdline()) & {"srun"}]

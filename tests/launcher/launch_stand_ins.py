@@ -27,7 +27,7 @@ def wanted(more: dict[str, Any]) -> Settings:
     """The settings of a launch of stand-ins, and what the environment wants else."""
     kinds: dict[str, Any] = {"patience": lambda v: Patience(**v), "policy": lambda v: Policy(**v), "prometheus": Path}
     kinds["place"] = lambda v: Place(**v)
-    slurm.LOOK = 0.3
+    slurm.LOOK = 0.5
     program = PROGRAM if more.pop("real", False) else STAND_IN
     return Settings(**{"pin": True, "program": program, **{k: kinds.get(k, lambda v: v)(v) for k, v in more.items()}})
 

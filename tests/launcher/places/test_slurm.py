@@ -65,6 +65,21 @@ def run(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "mine")
 
 
+def all_at(run: RunDir, generation: int, count: int) -> list[dict[str, Any]]:
+    """The heartbeats of `count` islands, once all have come so far."""
+    islands = wait_for(lambda: run.plan.exists() and len(found := run.islands()) == count and found)
+    return [wait_for(at_generation(island, generation)) for island in islands]
+
+
+def interrupted(launched: Launch) -> tuple[dict[str, Any], str]:
+    """What a launcher has to say when Ctrl-C ends it."""
+    launched.process.send_signal(signal.SIGINT)
+    code, summary, progress = launched.end()
+    assert code == 130, progress
+    assert {island["state"] for island in summary["islands"]} == {"STOPPED"}, progress
+    return summary, progress
+
+
 def known(run: RunDir, island: str = "island-000") -> dict[str, Any]:
     return next((dict(one) for one in run_status(run)["islands"] if one["island"] == island), {})
 
@@ -101,39 +116,33 @@ def test_an_island_that_waits_for_a_node_is_pending_with_the_reason_and_never_st
     assert (known(run)["state"], known(run)["message"]) == ("PENDING", "Slurm job 1 is pending")
     with pytest.raises(subprocess.TimeoutExpired):
         launched.process.wait(2.5)
-    cluster.hold.unlink()
-    code, summary, progress = launched.end()
-    assert (code, summary["islands"][0]["restarts"]) == (0, 0), progress
-    assert told(run, "stall") == []
+    assert told(run, "stall") == [] and known(run)["state"] == "PENDING"
+    interrupted(launched)
 
 
 def test_before_its_time_is_over_a_task_is_requeued_from_the_checkpoint(
     launch: Callable[..., Launch], run: RunDir, cluster: Cluster
 ) -> None:
-    launched = launch(2, 80, "mine", place=ON_SLURM, seconds=0.05)
-    island = run.island("island-000")
-    before = wait_for(at_generation(island, 5))
+    launched, island = launch(2, 100_000, "mine", place=ON_SLURM), run.island("island-000")
+    before = all_at(run, 5, 2)[0]
     cluster.do("scancel", "--signal=USR2", "1_0")
-    wait_for(lambda: len(seen(island)) == 2)
-    assert seen(island)[1]["from"] >= 5
-    assert wait_for(lambda: beat(island)["pid"] != before["pid"])
-    code, summary, progress = launched.end()
-    assert code == 0, progress
-    assert [island["restarts"] for island in summary["islands"]] == [0, 0]
-    assert cluster.jobs == ["1_0", "1_1"]
-    assert len({record["generation"] for record in files.read_jsonl(island.metrics)}) == 80
+    wait_for(lambda: len(seen(island)) == 2 and beat(island)["pid"] != before["pid"])
+    summary, progress = interrupted(launched)
+    assert [island["restarts"] for island in summary["islands"]] == [0, 0], progress
+    assert cluster.jobs == ["1_0", "1_1"] and seen(island)[1]["from"] >= 5
+    generations = [record["generation"] for record in files.read_jsonl(island.metrics)]
+    assert set(generations) == set(range(len(set(generations)))), "none is missing"
 
 
 def test_a_task_that_is_lost_is_submitted_again_by_the_launcher(
     launch: Callable[..., Launch], run: RunDir, cluster: Cluster
 ) -> None:
-    launched = launch(2, 80, "mine", place=ON_SLURM, seconds=0.05)
-    island = run.island("island-001")
-    wait_for(at_generation(island, 5))
+    launched, island = launch(2, 100_000, "mine", place=ON_SLURM), run.island("island-001")
+    all_at(run, 5, 2)
     cluster.do("scancel", "--signal=KILL", "1_1")
-    code, summary, progress = launched.end()
-    assert code == 0, progress
-    assert [island["restarts"] for island in summary["islands"]] == [0, 1]
+    wait_for(lambda: len(seen(island)) == 2)
+    summary, progress = interrupted(launched)
+    assert [island["restarts"] for island in summary["islands"]] == [0, 1], progress
     assert cluster.jobs == ["1_0", "1_1", "2"] and seen(island)[1]["from"] >= 5
 
 
@@ -151,34 +160,29 @@ def test_a_signal_stops_islands_at_work_and_withdraws_those_that_wait(
     launch: Callable[..., Launch], run: RunDir, cluster: Cluster
 ) -> None:
     launched = launch(2, 100_000, "mine", place=ON_SLURM)
-    for island in run.islands() if run.plan.exists() else wait_for(lambda: run.plan.exists() and run.islands()):
-        wait_for(at_generation(island, 3))
-    launched.process.send_signal(signal.SIGINT)
-    code, summary, progress = launched.end()
-    assert code == 130, progress
-    assert [island["state"] for island in summary["islands"]] == ["STOPPED", "STOPPED"]
+    all_at(run, 3, 2)
+    interrupted(launched)
     assert [beat(island)["state"] for island in run.islands()] == ["stopped", "stopped"]
     cluster.hold.touch()
     launched = launch(2, 100_000, "--resume", "mine", place=ON_SLURM)
     wait_for(lambda: len(cluster.jobs) == 4)
-    launched.process.send_signal(signal.SIGINT)
-    assert launched.end()[0] == 130
+    interrupted(launched)
     assert [cluster.state(job) for job in cluster.jobs[2:]] == ["CANCELLED", "CANCELLED"]
 
 
 def test_stop_and_logs_work_without_a_launcher_and_resume_goes_on_where_it_was(
     launch: Callable[..., Launch], tmp_path: Path, run: RunDir, cluster: Cluster
 ) -> None:
-    launched = launch(2, 200, "mine", place=ON_SLURM)
-    for island in wait_for(lambda: run.plan.exists() and len(run.islands()) == 2 and run.islands()):
-        wait_for(at_generation(island, 3))
+    launched = launch(2, 100_000, "mine", place=ON_SLURM)
+    all_at(run, 3, 2)
     launched.process.kill()
     launched.process.wait()
     assert evolab(tmp_path, "stop", "mine").returncode == 0
     assert run_status(run)["state"] == "STOPPED"
     assert evolab(tmp_path, "logs", "mine").returncode == 0
-    code, summary, progress = launch(2, 200, "--resume", "mine", seconds=0.0).end()
-    assert code == 0, progress
+    launched = launch(2, 100_000, "--resume", "mine")
+    wait_for(lambda: [len(seen(island)) for island in run.islands()] == [2, 2])
+    _, progress = interrupted(launched)
     assert "on Slurm" in progress and cluster.jobs == ["1_0", "1_1", "2_0", "2_1"]
     assert all(seen(island)[1]["from"] >= 3 for island in run.islands())
 
@@ -186,13 +190,13 @@ def test_stop_and_logs_work_without_a_launcher_and_resume_goes_on_where_it_was(
 def test_the_next_launcher_finds_jobs_in_the_queue_and_at_work(
     launch: Callable[..., Launch], run: RunDir, cluster: Cluster
 ) -> None:
-    launched = launch(2, 150, "mine", place=ON_SLURM)
-    for island in wait_for(lambda: run.plan.exists() and len(run.islands()) == 2 and run.islands()):
-        wait_for(at_generation(island, 3))
+    launched = launch(2, 100_000, "mine", place=ON_SLURM)
+    all_at(run, 3, 2)
     launched.process.kill()
     launched.process.wait()
-    code, summary, progress = launch(2, 150, "--resume", "mine", place=ON_SLURM).end()
-    assert code == 0, progress
+    launched = launch(2, 100_000, "--resume", "mine")
+    wait_for(lambda: len(told(run, "adopt")) == 2)
+    _, progress = interrupted(launched)
     assert cluster.jobs == ["1_0", "1_1"] and [len(seen(island)) for island in run.islands()] == [1, 1]
     assert "Slurm job 1_0 of an earlier launcher is still there: adopted" in progress
 
