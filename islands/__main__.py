@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from islands import faults, files, loading, notify, occupied, quarantine, threads
+from islands import faults, files, loading, notify, occupied, process, quarantine, threads
 from islands.config import Config
-from islands.errors import STOPPED, ConfigError, DiskError, EvolabError
+from islands.errors import STOPPED, ConfigError, DiskError, EvolabError, TryAgain
 from islands.rundir import IslandDir, RunDir
 
 
@@ -71,19 +71,26 @@ class Halt:
 
     Until `begin` nothing is under way that a checkpoint could save: a request then ends the process at once (`Leave`),
     even in the middle of a long import or compilation.
+
+    A process whose island another one has taken (its host was cut off, and the server gave its lock away) ends when it
+    asks, at once: what it would write now is another's.
     """
 
     def __init__(self, run: RunDir, places: list[IslandDir], parent: int = 0) -> None:
         self._stops = [run.stop, *(place.stop for place in places)]
+        self._places, self._me = places, process.identity()
         self._parent = parent
         self._asked = self._begun = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # SIGUSR2: Slurm, before the time limit
             signal.signal(number, self._note)
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, 0.01, 1.0)
 
     def __call__(self) -> bool:
         """Whether to stop."""
+        if any(occupied.taken(place, self._me) for place in self._places):
+            say("another process has this island now: this one ends and writes nothing more")
+            os._exit(TryAgain.exit_code)
         orphaned = self._parent > 0 and os.getppid() != self._parent
         return self._asked or orphaned or any(stop.exists() for stop in self._stops)
 

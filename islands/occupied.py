@@ -43,6 +43,12 @@ def holder(place: IslandDir) -> dict[str, Any]:
     return _identity(place.lock)
 
 
+def taken(place: IslandDir, mine: dict[str, Any]) -> bool:
+    """Whether a process other than `mine` has taken the island since. A lock on a network disk can be lost."""
+    found = holder(place)
+    return bool(found) and any(found.get(key) != value for key, value in mine.items())
+
+
 def _identity(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as stream:

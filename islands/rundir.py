@@ -10,6 +10,7 @@ runs/<run>/joblog.tsv                   one line a process that ended, in GNU pa
 runs/<run>/report.html                  the run's report, if one was written
 runs/<run>/stop                         there ⇔ somebody asked the whole run to stop
 runs/<run>/logs/                        the log of a process that plays all populations
+runs/<run>/logs/slurm/                  what was submitted to Slurm, and what its tasks said (submitit's files)
 runs/<run>/<island>/metrics.jsonl       one line a generation
                     migrations.jsonl    one line an arrival or publication
                     heartbeat.json      replaced after every generation
@@ -22,6 +23,7 @@ runs/<run>/<island>/metrics.jsonl       one line a generation
                     stop                there ⇔ somebody asked the island to stop
                     held.json           there ⇔ the launcher has given up restarting it, with the reason
                     avoid.json          migrants that it must not take in
+                    place.json          the Slurm job that it was given to last
 """
 
 from __future__ import annotations
@@ -124,6 +126,11 @@ class IslandDir:
         return self.path / "avoid.json"
 
     @property
+    def place(self) -> Path:
+        """Which job of a cluster has the island; written by the launcher."""
+        return self.path / "place.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the island's process."""
         return self.path / "lock"
@@ -205,6 +212,15 @@ class RunDir:
     def log(self) -> Path:
         """The log of a process that plays all populations."""
         return self.log_dir / "run.log"
+
+    @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm."""
+        return self.log_dir / "slurm"
+
+    def slurm_end(self, job: str) -> Path:
+        """How the island of a Slurm job has ended; there if that was its own end."""
+        return self.slurm / f"{check_name(job, 'job')}.json"
 
     @property
     def nursery_log(self) -> Path:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from launcher import cli_places
+
 if TYPE_CHECKING:
     from islands.rundir import RunDir
     from launcher.settings import Outcome, Settings
@@ -50,6 +52,7 @@ DRIVING = (
         "--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard."
     ),
     click.option("--low-water", type=float, metavar="GB", help="Warn below it (default: 1 GB or 2 %, the larger)."),
+    *cli_places.OPTIONS,
 )
 """How `launch` and `resume` drive a run; see `settings_of`."""
 _OUT = click.option(
@@ -267,11 +270,13 @@ def settings_of(low_water: float | None, **driving: Any) -> Settings:
     """The settings that the options in `DRIVING` ask for."""
     from launcher.settings import Settings
 
-    return Settings(low_water=None if low_water is None else low_water * 1e9, **driving)
+    place = cli_places.place_of(**{name: driving.pop(name) for name in cli_places.NAMES})
+    return Settings(low_water=None if low_water is None else low_water * 1e9, place=place, **driving)
 
 
 _DRIVEN = (
     "pin", "cost_per_hour", "max_cost", "max_hours", "detach", "on_finish", "prometheus", "tensorboard", "low_water",
+    *cli_places.NAMES,
 )  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from islands.errors import ConfigError
+from islands.errors import ConfigError, EvolabError
+from islands.rundir import RunDir
+from launcher import nfs
 from launcher.doctor_trials import TRIALS, Place
 from launcher.findings import ROOM, Check, Finding
 from launcher.mounts import Mount, mount_of
@@ -31,6 +33,7 @@ def checks(folder: Path) -> Iterator[Sequence[Check]]:
         ("file system", lambda: file_system(mount)),
         ("free space", lambda: free_space(os.statvfs(folder))),
         ("inodes", lambda: inodes(os.statvfs(folder))),
+        *nfs_checks(folder, mount),
     ]
     try:
         name = tempfile.mkdtemp(prefix=ROOM, dir=folder)
@@ -49,6 +52,17 @@ def checks(folder: Path) -> Iterator[Sequence[Check]]:
             _remove(Path(name))
         finally:  # SIGTERM may break that off, once
             _remove(Path(name))
+
+
+def nfs_checks(folder: Path, mount: Mount) -> list[Check]:
+    """What NFS options mean, of `folder` and of the migration directory where a run lies there."""
+    found: list[Check] = [("mount options", lambda: nfs.options(mount))] if mount.kind.startswith("nfs") else []
+    with suppress(EvolabError, OSError):
+        shared = mount_of(Path(RunDir(folder).read_plan()["migration_dir"] or folder))
+        name = "mount options of the migration directory"
+        if shared != mount and shared.kind.startswith("nfs"):
+            found.append((name, lambda: nfs.options(shared, name)))
+    return found
 
 
 def whose(folder: Path) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any
 from islands.rundir import RunDir
 from launcher import claims, cores, live, progress
 from launcher.locks import Held
+from launcher.places import Place, recorded
 from launcher.run import held, read
 from launcher.settings import Outcome, Settings
 from launcher.status import alive, beat_of, here
@@ -23,6 +24,7 @@ __all__ = ["Outcome", "Settings", "drive", "jobs_of"]
 def drive(run: RunDir, settings: Settings) -> Outcome:
     """Start what is not finished yet, see it through, and say what happened. One launcher a run."""
     settings.check(live.read(run).get("cost_per_hour"))
+    settings = replace(settings, place=place_of(run, settings))
     with held(run):
         outcome = _drive(run, settings)
     if settings.on_finish:
@@ -32,11 +34,13 @@ def drive(run: RunDir, settings: Settings) -> Outcome:
 
 def _drive(run: RunDir, settings: Settings) -> Outcome:
     plan, config = read(run)
-    granted = cores.usable()
-    wanted = len(plan["islands"]) * int(plan["threads"]) if settings.pin and settings.claim else 0
+    needed, elsewhere = len(plan["islands"]) * int(plan["threads"]), settings.where.elsewhere
+    granted = cores.Cores(()) if elsewhere else cores.usable()
+    wanted = needed if settings.pin and settings.claim and not elsewhere else 0
     if settings.cost_per_hour is None:
         settings = replace(settings, cost_per_hour=live.read(run).get("cost_per_hour"))
-    _refuse_what_lives_elsewhere(run)
+    if not elsewhere:
+        _refuse_what_lives_elsewhere(run)
     with progress.showing() as display, claims.claimed(granted.cpus, wanted) as claimed:
         jobs = jobs_of(run, plan, replace(granted, cpus=claimed.cpus), settings.pin)
         watch = Watch(run, plan, config.generations, _granted(granted, plan, settings), settings, display)
@@ -46,8 +50,8 @@ def _drive(run: RunDir, settings: Settings) -> Outcome:
             text = f"another launcher holds {count} of the cores: they are shared, or --islands fewer"
             watch.tell("cores", "", text, taken=count)
         rules = Rules(
-            settings.program, settings.policy, settings.patience, detach=settings.detach, renew=settings.renew,
-            low_water=settings.low_water,
+            settings.program, settings.policy, settings.patience, detach=settings.detach, place=settings.where,
+            renew=settings.renew, low_water=settings.low_water,
         )  # fmt: skip
 
         def ask() -> Asked | None:
@@ -63,6 +67,11 @@ def _drive(run: RunDir, settings: Settings) -> Outcome:
         return watch.close(supervisor)
 
 
+def place_of(run: RunDir, settings: Settings) -> Place:
+    """Where the run's islands are to be: as asked, or else as last time."""
+    return settings.place or recorded(live.read(run))
+
+
 def jobs_of(run: RunDir, plan: dict[str, Any], granted: cores.Cores, pin: bool) -> list[Job]:
     """The processes that the run still needs: one for all populations of `run`, one an island otherwise."""
     islands = run.islands()
@@ -71,7 +80,7 @@ def jobs_of(run: RunDir, plan: dict[str, Any], granted: cores.Cores, pin: bool) 
     if plan["command"] == "run":
         log = islands[0].log if len(islands) == 1 else run.log
         return [Job("run", ("--all",), log, tuple(islands), threads=threads)] if todo else []
-    shares = cores.share(granted, len(islands), threads, pin)
+    shares = cores.share(granted, len(islands), threads, pin and bool(granted.cpus))
     indices = {entry["name"]: int(entry["index"]) for entry in plan["islands"]}
     return [
         Job(island.name, ("--island", str(indices[island.name])), island.log, (island,), cpus, threads)
@@ -89,6 +98,8 @@ def _refuse_what_lives_elsewhere(run: RunDir) -> None:
 
 def _granted(granted: cores.Cores, plan: dict[str, Any], settings: Settings) -> float:
     """What utilisation is measured against: all usable cores for `launch`, its own threads for a single process."""
+    if settings.where.elsewhere:
+        return float(len(plan["islands"]) * int(plan["threads"]))
     return granted.granted if settings.account else min(granted.granted, float(plan["threads"]))
 
 

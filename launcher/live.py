@@ -23,10 +23,11 @@ EVERY = 2.0
 class Live:
     """Writes launcher.json for as long as this process works on the run."""
 
-    def __init__(self, run: RunDir, cost_per_hour: float | None, detach: bool) -> None:
+    def __init__(self, run: RunDir, cost_per_hour: float | None, detach: bool, place: dict[str, Any]) -> None:
         before = read(run)
         self._run, self._cost_per_hour = run, cost_per_hour
         self._identity = {**process.identity(), "host": socket.gethostname(), "since": time.time(), "detach": detach}
+        self._identity["place"] = place
         self.cost_before = float(before.get("cost") or 0.0)
         self.seconds_before = float(before.get("seconds") or 0.0)
         self._next = 0.0
@@ -43,6 +44,7 @@ class Live:
                 "state": worker.state,
                 "reason": worker.reason or None,
                 "pid": worker.process.pid if worker.process else None,
+                "where": (worker.process.where or None) if worker.process else None,
                 "restarts": worker.restarts,
                 "again_in": round(max(0.0, worker.due - now), 1) if worker.state == BACKOFF else None,
                 "utilisation": round(worker.utilisation(now), 4),

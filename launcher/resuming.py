@@ -65,13 +65,14 @@ def resume(
     name: str, request: Request, settings: Settings | None = None, more: More = NOTHING
 ) -> tuple[RunDir, Outcome]:  # fmt: skip
     """Go on with the run `name`; the same again does no harm. Living islands of a launcher that died are adopted."""
-    from launcher.drive import drive
+    from launcher.drive import drive, place_of
 
     if settings:
         settings.check(live.read(runs.find(name)).get("cost_per_hour"))
+    settings = settings or Settings(pin=True)
+    place_of(runs.find(name), settings).check(settings.detach)
     run, changed = prepare(name, request, more)
     of_islands = [text for text in changed if not text.startswith("islands: ")]
-    settings = settings or Settings(pin=True)
     return run, drive(run, dataclasses.replace(settings, renew=bool(of_islands)))
 
 

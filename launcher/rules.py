@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from launcher.places import HERE, Place
 from launcher.restarts import Policy
 from launcher.stall import Patience
 from launcher.workers import PROGRAM
@@ -38,5 +39,6 @@ class Rules:
     patience: Patience = Patience()
     grace: float = GRACE
     detach: bool = False
+    place: Place = HERE
     renew: bool = False
     low_water: float | None = None

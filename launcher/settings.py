@@ -8,6 +8,7 @@ from pathlib import Path
 
 from islands.errors import ConfigError
 from launcher import scalars
+from launcher.places import HERE, Place
 from launcher.restarts import Policy
 from launcher.stall import Patience
 from launcher.states import DONE, HELD
@@ -25,6 +26,7 @@ class Settings:
     asked ten times a second; True stops the islands with checkpoints. `detach`: islands outlive this launcher's death.
     `max_cost`: of the run, earlier sittings included; `max_hours`: of this one. `on_finish`: a shell's command.
     `renew`: living islands are started anew, since the configuration has changed. `tensorboard`: DIR of that option.
+    `place`: where islands run; None: where the run's last launcher had them, or on this machine.
     """
 
     pin: bool = False
@@ -41,8 +43,14 @@ class Settings:
     prometheus: Path | None = None
     tensorboard: Path | None = None
     low_water: float | None = None
+    place: Place | None = None
     policy: Policy = Policy()
     patience: Patience = Patience()
+
+    @property
+    def where(self) -> Place:
+        """Where islands run."""
+        return self.place or HERE
 
     def check(self, rate: float | None = None) -> None:
         """Refuse limits that cannot be kept, and what is not installed.

@@ -24,33 +24,32 @@ class Patience:
 
 
 class Pulse:
-    """One process's heartbeats. `begin` when it starts, `look` now and then, `stalled` for the verdict."""
+    """One process's own heartbeats. `begin` when it starts, `look` now and then, `stalled` for the verdict."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._generations: deque[float] = deque(maxlen=31)
-        self.begin(0, 0.0)
+        self.begin(0.0)
 
-    def begin(self, pid: int, now: float) -> None:
+    def begin(self, now: float) -> None:
         """A process has started."""
-        self._pid, self._looked, self.quiet = pid, now, 0.0
+        self._looked, self.quiet = now, 0.0
         self._beat: dict[str, Any] = {}
         self._since: tuple[float, int] | None = None
 
     def look(self, beat: dict[str, Any], now: float) -> None:
-        """The heartbeat as it is `now` (s, monotonic); another process's is none."""
-        mine = beat if beat.get("pid") == self._pid else {}
+        """The process's heartbeat as it is `now` (s, monotonic); {}: it has written none."""
         self.quiet += min(now - self._looked, _LONGEST_LOOK)
         self._looked = now
-        if mine == self._beat:
+        if beat == self._beat:
             return
-        self.quiet, generation = 0.0, mine.get("generation")
-        if isinstance(generation, int) and mine.get("state") == "running":
+        self.quiet, generation = 0.0, beat.get("generation")
+        if isinstance(generation, int) and beat.get("state") == "running":
             if self._since is not None and generation > self._since[1]:
                 self._generations.append((now - self._since[0]) / (generation - self._since[1]))
             if self._since is None or generation != self._since[1]:
                 self._since = (now, generation)
-        self._beat = mine
+        self._beat = beat
 
     @property
     def starting(self) -> bool:

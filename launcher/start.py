@@ -14,7 +14,7 @@ from islands.errors import ConfigError
 from islands.files import make_folder
 from islands.rundir import RunDir, check_name
 from islands.threads import device_of
-from launcher import cores, island_configs, presets
+from launcher import island_configs, presets
 from launcher import run as runs
 from launcher.complaints import complaint
 from launcher.drive import Outcome, Settings, drive
@@ -94,11 +94,12 @@ def launch(
     `differing`: what --island-config says, see `launcher.island_configs`.
     """
     config = request.config()
-    if settings:
-        settings.check()
+    settings = settings or Settings(pin=True)
+    settings.check()
     if threads < 1:
         raise ConfigError("threads", expected="at least 1", got=str(threads))
-    count = config.migration.islands or max(1, cores.usable().count // threads)
+    settings.where.check(settings.detach)
+    count = config.migration.islands or max(1, settings.where.count() // threads)
     islands = tuple((f"island-{index:03}", config.seed) for index in range(count))
     topology.check(config.migration.topology, [name for name, _ in islands])
     own = island_configs.overrides_of(differing, config, count) if differing else []
@@ -108,7 +109,7 @@ def launch(
     run = runs.make(path, config, runs.Plan("launch", request.name, islands, True, threads, shared, own))
     if shared:
         make_folder(shared)
-    return run, drive(run, settings or Settings(pin=True))
+    return run, drive(run, settings)
 
 
 def complaints(run: RunDir, outcome: Outcome) -> list[str]:

@@ -17,6 +17,7 @@ from islands import process
 from islands.errors import TryAgain
 from islands.rundir import RunDir
 from launcher.cores import pinned
+from launcher.status import living
 from launcher.workers import PROGRAM, Adopted, Child, Ended, Job, Process, environment
 
 PATIENCE = 10.0
@@ -32,6 +33,18 @@ class Plain:
     def ready(self) -> bool:
         """Always."""
         return True
+
+    def find(self, job: Job) -> Process | None:
+        """The process of this machine that plays the job's islands now, whoever started it."""
+        alive = next(filter(None, map(living, job.islands)), None)
+        return Adopted(alive) if alive else None
+
+    def blocked(self, job: Job) -> str:
+        """Never: whoever lives here is found."""
+        return ""
+
+    def flush(self) -> None:
+        """Every start is one of its own."""
 
     def start(self, job: Job) -> Child:
         """Start a job's process: in a session of its own, on its cores, its output in its log."""
@@ -71,6 +84,17 @@ class Nursery:
             self._open()
         self.listen(0.0)
         return self._ready or self.gone
+
+    def find(self, job: Job) -> Process | None:
+        """As `Plain.find`."""
+        return self._plain.find(job)
+
+    def blocked(self, job: Job) -> str:
+        """Never."""
+        return ""
+
+    def flush(self) -> None:
+        """Every start is one of its own."""
 
     def start(self, job: Job) -> Process:
         """As `Plain.start`."""

@@ -108,9 +108,10 @@ def _state(
     if error.get("exit_code") == ConfigError.exit_code:
         return FAILED, error.get("message")
     if told == RUNNING:  # it has just been started, or has just died
-        return (RUNNING, reason) if process.started(int(known.get("pid") or 0)) else (BACKOFF, "it has just died")
+        lives = known.get("where") or process.started(int(known.get("pid") or 0))
+        return (RUNNING, reason) if lives else (BACKOFF, "it has just died")
     if told:
-        return told, reason if told != PENDING else None
+        return told, reason
     if error:
         return FAILED, error.get("message")
     return (STOPPED, None) if beat or island.stop.exists() else (PENDING, None)

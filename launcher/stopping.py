@@ -14,7 +14,7 @@ from islands.rundir import IslandDir, RunDir
 from launcher import live
 from launcher.rules import GRACE
 from launcher.states import BACKOFF, DONE, FAILED, RUNNING, STALLED
-from launcher.status import living, run_status
+from launcher.status import alive, beat_of, here, living, run_status
 
 PATIENCE = GRACE + 10.0
 """Seconds that islands and launcher have to end; then what still lives is killed."""
@@ -73,7 +73,13 @@ def told(result: dict[str, Any]) -> None:
 
 
 def _left(run: RunDir, islands: list[IslandDir]) -> bool:
-    return live.is_current(live.read(run)) or any(living(island) for island in islands)
+    return live.is_current(live.read(run)) or any(living(island) or _elsewhere(island) for island in islands)
+
+
+def _elsewhere(island: IslandDir) -> bool:
+    """Whether it seems to live on another machine, where its stop file is all that reaches it."""
+    beat = beat_of([island])
+    return bool(beat) and not here(beat) and alive(beat)
 
 
 def _kill(islands: list[IslandDir]) -> list[str]:

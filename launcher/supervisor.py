@@ -15,21 +15,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 from islands import files
 from islands.errors import STOPPED as STOPPED_CODE
-from islands.errors import ConfigError, DiskError, EvolabError
+from islands.errors import ConfigError, DiskError, EvolabError, TryAgain
 from islands.rundir import RunDir
-from launcher import poison, restarts, signals, starting, verdicts, workers
+from launcher import poison, restarts, signals, verdicts, workers
 from launcher.disk import Disk, probe
 from launcher.oom import Kills
 from launcher.restarts import Death
 from launcher.rules import GRACE, Asked, Rules, Tell
 from launcher.states import BACKOFF, DONE, FAILED, HELD, PENDING, RUNNING, STALLED, STOPPED
-from launcher.status import beat_of, living
-from launcher.workers import PROGRAM, Adopted, Job, Worker, environment
+from launcher.workers import PROGRAM, Ended, Job, Process, Worker, environment
 
 __all__ = ["GRACE", "PROGRAM", "Asked", "Job", "Rules", "Supervisor", "Worker", "environment"]
 
 TICK, LOOK = 0.1, 1.0
 """Seconds between two looks at processes and signals; at heartbeats."""
+ANOTHER = 5.0
+"""Seconds between two questions whether an island's process elsewhere has ended."""
 LONGEST_WAIT = 8.0
 """Seconds at most between two starts of an island whose disk is full although a probe has worked."""
 
@@ -61,7 +62,7 @@ class Supervisor:
         self._jitter = random.Random()
         self._kills = Kills()
         self._disk = Disk(verdicts.folders_of(run), self.rules.low_water)
-        self._starter = starting.starter(run.path.absolute(), jobs, self.rules.program, self.rules.detach)
+        self._starter = self.rules.place.starter(run, jobs, self.rules.program, self.rules.detach)
 
     def run(self) -> None:
         """Supervise to the end; `ending` and `signal` say what ended it, where that was not the islands' own end."""
@@ -103,42 +104,54 @@ class Supervisor:
             self._look_at_disk(now)
 
     def _start_due(self, now: float) -> None:
+        begun = []
         for worker in self.workers:
             due = worker.state == PENDING or (worker.state == BACKOFF and now >= worker.due)
             if due and worker.process is None and self.signal is None and not self._disk.refused:
                 if not self._starter.ready():
-                    return
-                self._start(worker)
+                    break
+                begun += self._start(worker)
+        self._starter.flush()
+        for worker, process in begun:
+            text = f"{'queued' if process.queued else 'started'}, {workers.called(process)}"
+            self._tell("start", worker.name, text, pid=process.pid, where=process.where or None)
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: Worker) -> list[tuple[Worker, Process]]:
+        """Start an island that is due; it and its process, if there is a new one."""
         if self.ending or worker.job.asked_to_stop:
             self._end(worker, STOPPED, "a stop file is there")
-            return
-        alive = next(filter(None, map(living, worker.job.islands)), None)
-        if alive:
-            self._adopt(worker, Adopted(alive))
-            return
+            return []
         try:
+            if alive := self._starter.find(worker.job):
+                self._adopt(worker, alive)
+                return []
+            if why := self._starter.blocked(worker.job):
+                self._wait_for_another(worker, why)
+                return []
             worker.begin(self._starter.start(worker.job))
         except OSError as error:
             if files.is_of_the_disk(error):
                 self._wait_for_disk(worker, f"cannot start: {error}")
             else:
                 self._retry(worker, f"cannot start: {error}")
-            return
-        worker.state = RUNNING
-        assert worker.process is not None
-        self._tell("start", worker.name, f"started, process {worker.process.pid}", pid=worker.process.pid)
+            return []
+        return [(worker, worker.process)] if worker.process else []
 
-    def _adopt(self, worker: Worker, found: Adopted) -> None:
+    def _wait_for_another(self, worker: Worker, why: str) -> None:
+        """Somewhere else a process may still have the island: that is nobody's death, and it takes what it takes."""
+        if worker.reason != why:
+            self._tell("waits", worker.name, f"waits: {why}", reason=why)
+        worker.state, worker.reason, worker.due = BACKOFF, why, time.monotonic() + ANOTHER
+
+    def _adopt(self, worker: Worker, found: Process) -> None:
         """Look after a process that lives already; one whose own launcher has died is about to end, and goes first."""
         worker.begin(found)
-        worker.state, worker.leaving = RUNNING, found.stops_by_itself or self.rules.renew
+        worker.leaving = found.stops_by_itself or self.rules.renew
         if worker.leaving:
             worker.reason = "it checkpoints and stops first, and is then started again"
             found.send(signal.SIGTERM)
         what = "it stops first" if worker.leaving else "adopted"
-        text = f"process {found.pid} of an earlier launcher is still there: {what}"
+        text = f"{workers.called(found)} of an earlier launcher is still there: {what}"
         self._tell("adopt", worker.name, text, pid=found.pid, leaving=worker.leaving)
 
     def _reap(self) -> None:
@@ -147,16 +160,16 @@ class Supervisor:
             if ended is None or worker.process is None:
                 continue
             gone, worker.process = worker.process, None
-            worker.code = verdicts.inferred(worker.job, gone.pid) if ended.code is None else ended.code
+            worker.code = verdicts.inferred(worker.job, gone) if ended.code is None else ended.code
             worker.spent += ended.cpu_seconds
             worker.ended = time.monotonic()
             self._tell(
                 "exit", worker.name, "", pid=gone.pid, code=worker.code, seconds=worker.ended - worker.started,
                 began=worker.started_at, command=gone.command,
             )  # fmt: skip
-            self._judge(worker, gone.pid)
+            self._judge(worker, gone, ended)
 
-    def _judge(self, worker: Worker, pid: int) -> None:
+    def _judge(self, worker: Worker, gone: Process, ended: Ended) -> None:
         """What the end of a process means."""
         code, job = worker.code, worker.job
         if worker.leaving and not self.ending:
@@ -174,8 +187,10 @@ class Supervisor:
             self._wait_for_disk(worker, verdicts.complaint_of(job))
         elif code is None and any(map(probe, self._disk.folders)):
             self._wait_for_disk(worker, "ended without a word")
+        elif code == TryAgain.exit_code and gone.where and not ended.why:
+            self._wait_for_another(worker, verdicts.complaint_of(job))
         else:
-            self._retry(worker, verdicts.why(worker, pid, self._kills))
+            self._retry(worker, verdicts.why(worker, gone, ended, self._kills))
 
     def _retry(self, worker: Worker, why: str) -> None:
         """Start it again after a while, or hold it when that has not helped."""
@@ -236,7 +251,8 @@ class Supervisor:
             verdicts.note_held(worker)
         if worker.process is None or self.ending:
             return
-        worker.pulse.look(beat_of(worker.job.islands), now)
+        worker.turn(now)
+        worker.pulse.look(worker.beat, now)
         if worker.leaving:
             if now > worker.started + self.rules.grace:
                 worker.send(signal.SIGKILL)

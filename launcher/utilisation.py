@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.states import OVER
+from launcher.states import OVER, PENDING
 
 ENOUGH = 0.8
 """Below this share of the granted cores the launcher warns."""
@@ -171,6 +171,9 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
     starting = [island for island in active if island.starting]
     if starting:
         found.append(f"{len(starting)} of {len(islands)} islands are still starting (imports, compiling kernels)")
+    pending = sum(island.state == PENDING for island in active)
+    if pending:
+        found.append(f"{pending} of {len(islands)} islands wait for a place to run")
     found += _load_causes(meter, active, islands, threads)
     quiet = [i for i in active if i.quiet_seconds > max(60.0, 10 * (i.seconds_per_generation or 0.0))]
     if quiet:

@@ -15,12 +15,12 @@ from launcher import poison
 from launcher.complaints import complaint
 from launcher.oom import Kills
 from launcher.status import beat_of
-from launcher.workers import Job, Worker, ending
+from launcher.workers import Ended, Job, Process, Worker, ending
 
 _LEAST, _MOST = 65536, 64_000_000
 
 
-def inferred(job: Job, pid: int) -> int | None:
+def inferred(job: Job, gone: Process) -> int | None:
     """The exit code of a process that was somebody else's child, from what it left behind; None: it left nothing."""
     if job.finished:
         return 0
@@ -30,20 +30,22 @@ def inferred(job: Job, pid: int) -> int | None:
             if isinstance(code, int):
                 return code
     beat = beat_of(job.islands)
-    return STOPPED if beat.get("pid") == pid and beat.get("state") == "stopped" else None
+    return STOPPED if gone.wrote(beat) and beat.get("state") == "stopped" else None
 
 
-def why(worker: Worker, pid: int, kills: Kills) -> str:
+def why(worker: Worker, gone: Process, ended: Ended, kills: Kills) -> str:
     """Why an island died, in words."""
     code = worker.code
     if worker.stalled_at is not None:
         return f"stalled and killed: {worker.reason}"
+    if ended.why:
+        return ended.why
     text = ending(code) if code else "exit code 0 without a result"
     if code is None:
         text = ending(code)
-    if code == -signal.SIGKILL:
+    if code == -signal.SIGKILL and not gone.where:
         beat = beat_of(worker.job.islands)
-        memory = kills.verdict(pid, beat.get("rss_mb") if beat.get("pid") == pid else None)
+        memory = kills.verdict(gone.pid, beat.get("rss_mb") if gone.wrote(beat) else None)
         text += f", {memory}" if memory else ""
     return text
 

@@ -22,7 +22,7 @@ from launcher.refusals import Refusals
 from launcher.rows import Row, crowd
 from launcher.scalars import Scalars
 from launcher.settings import Outcome, Settings
-from launcher.states import DONE
+from launcher.states import DONE, PENDING
 from launcher.supervisor import Asked, Supervisor
 from launcher.workers import Worker
 
@@ -44,13 +44,13 @@ class Watch:
         self.run, self.settings, self.display = run, settings, display
         self.islands = run.islands()
         self.events = Events(run)
-        self.live = Live(run, settings.cost_per_hour, settings.detach)
+        self.live = Live(run, settings.cost_per_hour, settings.detach, settings.where.record())
         self.follower = progress.Follower(self.islands, generations, display.trends)
         self.meter = utilisation.Meter(granted, settings.cost_per_hour)
         self.workers: list[Worker] = []
         self.started = time.monotonic()
         self._threads = int(plan["threads"])
-        self._cpus = cores.usable().cpus
+        self._cpus = () if settings.where.elsewhere else cores.usable().cpus
         self._refusals = Refusals(self.islands)
         self._next_sample, self._next_report = 0.0, self.started + FIRST_REPORT
         self._next_refusals, self._next_text = self.started + REFUSALS_EVERY, 0.0
@@ -66,10 +66,12 @@ class Watch:
         """The first sign of life: what starts where."""
         count = len(plan["islands"])
         noun = "population" if plan["command"] == "run" else "island"
-        text = f"{self.run.path}: {count} {noun}{'s' * (count != 1)}, {granted.granted:g} usable cores"
+        place = self.settings.where
+        where = f", {granted.granted:g} usable cores" if not place.elsewhere else f" {place.title}"
+        text = f"{self.run.path}: {count} {noun}{'s' * (count != 1)}{where}"
         if self.settings.pin and granted.limited_by_quota:
             text += "; not pinned, since a quota and not the affinity mask limits them"
-        self.tell("launch", "", text, islands=count, cores=granted.granted)
+        self.tell("launch", "", text, islands=count, cores=granted.granted or self.meter.granted)
 
     def tell(self, kind: str, job: str, text: str, /, **figures: Any) -> None:
         """Pass on what happened: to the events, and to people; a failure with its reason."""
@@ -206,6 +208,8 @@ class Watch:
         for row in self._rows:
             worker = workers.get(row.name)
             row.restarts = worker.restarts if worker else None
+            if worker and worker.reason and row.state == PENDING:  # it waits for something else, such as a queue
+                row.starting, row.reason = False, worker.reason
 
     def _sample(self, now: float) -> None:
         done = sum(row.done for row in self._rows)

@@ -18,7 +18,8 @@ from islands import notify, process, threads
 from islands.rundir import IslandDir
 from launcher.restarts import Death
 from launcher.stall import Patience, Pulse
-from launcher.states import OVER, PENDING
+from launcher.states import OVER, PENDING, RUNNING
+from launcher.status import beat_of
 from launcher.utilisation import process_seconds
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
@@ -26,17 +27,44 @@ PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit code (-N: signal N; None: nobody can say) and its CPU seconds."""
+    """How a process ended: its exit code (-N: signal N; None: nobody can say), its CPU seconds, and why, if its place
+    says so."""
 
     code: int | None
     cpu_seconds: float
+    why: str = ""
 
 
 class Process(Protocol):
-    """A process that is alive until `poll` says otherwise."""
+    """A process that is alive until `poll` says otherwise.
 
-    pid: int
+    `where`: what its place calls it; "" on this machine, where `pid` says it all. `queued`: why it has not begun yet.
+    """
+
     command: tuple[str, ...]
+
+    @property
+    def pid(self) -> int:
+        """Its number; elsewhere 0 until it has written a heartbeat."""
+
+    @property
+    def where(self) -> str:
+        """See above."""
+
+    @property
+    def queued(self) -> str:
+        """See above."""
+
+    @property
+    def stops_by_itself(self) -> bool:
+        """Whether it ends because the launcher that started it has."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far."""
+
+    def wrote(self, beat: dict[str, Any]) -> bool:
+        """Whether a heartbeat is this process's own."""
 
     def poll(self) -> Ended | None:
         """How it ended; None while it lives."""
@@ -45,11 +73,31 @@ class Process(Protocol):
         """Send it a signal."""
 
 
-class Child:
+class Local:
+    """A process of this machine."""
+
+    where = queued = ""
+    stops_by_itself = False
+
+    def __init__(self, pid: int, command: tuple[str, ...]) -> None:
+        self.pid, self.command = pid, command
+
+    @property
+    def cpu_seconds(self) -> float:
+        """As the kernel counts them."""
+        return process_seconds(self.pid) or 0.0
+
+    def wrote(self, beat: dict[str, Any]) -> bool:
+        """Told by the process's number."""
+        return bool(beat.get("pid") == self.pid)
+
+
+class Child(Local):
     """A process that this one has started."""
 
     def __init__(self, popen: subprocess.Popen[bytes], command: tuple[str, ...]) -> None:
-        self._popen, self.pid, self.command = popen, popen.pid, command
+        super().__init__(popen.pid, command)
+        self._popen = popen
 
     def poll(self) -> Ended | None:
         """Wait for it without waiting."""
@@ -65,20 +113,19 @@ class Child:
             os.kill(self.pid, number)
 
 
-class Adopted:
+class Adopted(Local):
     """An island that another launcher, now dead, or somebody else has started."""
 
     def __init__(self, identity: dict[str, Any]) -> None:
-        self.pid = int(identity["pid"])
+        super().__init__(int(identity["pid"]), command_of(int(identity["pid"])))
         self._identity = identity
         self._handle: int | None = None
         with contextlib.suppress(OSError):
             self._handle = os.pidfd_open(self.pid)
         self._spent = process_seconds(self.pid) or 0.0
-        self.command = command_of(self.pid)
 
     @property
-    def stops_by_itself(self) -> bool:
+    def stops_by_itself(self) -> bool:  # type: ignore[override]
         """Whether it ends because its launcher has."""
         return any("--parent" in word for word in self.command)
 
@@ -167,8 +214,13 @@ class Worker:
     @property
     def cpu_seconds(self) -> float:
         """CPU seconds of all its processes so far."""
-        living = process_seconds(self.process.pid) if self.process else None
-        return self.spent + (living or 0.0)
+        return self.spent + (self.process.cpu_seconds if self.process else 0.0)
+
+    @property
+    def beat(self) -> dict[str, Any]:
+        """The newest heartbeat of its process; {} where it has written none."""
+        found = beat_of(self.job.islands)
+        return found if self.process is not None and self.process.wrote(found) else {}
 
     def utilisation(self, now: float) -> float:
         """CPU seconds over wall seconds × threads, from its first start to its end or `now`."""
@@ -188,7 +240,19 @@ class Worker:
         self.started, self.started_at, self.ended = now, time.time(), 0.0
         self.reason, self.leaving, self.stalled_at, self.terminated = "", False, None, False
         self.waits_for_disk = False
-        self.pulse.begin(started.pid, now)
+        self.state = PENDING if started.queued else RUNNING
+        self.pulse.begin(now)
+
+    def turn(self, now: float) -> None:
+        """Its process waits for its turn, or has just got it: that is no silence."""
+        queued = self.process.queued if self.process else ""
+        if queued:
+            self.state, self.reason = PENDING, queued
+            self.stalled_at, self.terminated = None, False
+            self.pulse.begin(now)
+        elif self.state == PENDING:
+            self.state, self.reason, self.started = RUNNING, "", now
+            self.pulse.begin(now)
 
 
 def environment(count: int) -> dict[str, str]:
@@ -210,6 +274,11 @@ def command_of(pid: int) -> tuple[str, ...]:
     with contextlib.suppress(OSError):
         return tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
     return ()
+
+
+def called(process: Process) -> str:
+    """A process in words."""
+    return process.where or f"process {process.pid}"
 
 
 def ending(code: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from launcher.backends import LOST, end_worker, wait_for
 from launcher.supervisor import environment
 from launcher.trials import StudyDir
 
+KNOCK = 10.0
+"""Seconds that the head of a cluster has to answer."""
+
 
 class Ray:
     """See `launcher.backends.Backend`. Ray only places and starts the processes: retries are the study's."""
@@ -21,22 +25,9 @@ class Ray:
     def __init__(self, cores: int, address: str | None) -> None:
         self._ray = module()
         self._address = address
-        self._folder = None if address else short_folder()
+        self._folder = connect(cores, address)
         self._tasks: dict[int, Any] = {}
         self._studies: dict[int, StudyDir] = {}
-        local = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": self._folder}
-        try:
-            self._ray.init(
-                address=address or "local", log_to_driver=False, logging_level="ERROR",
-                runtime_env={"env_vars": {"PYTHONPATH": environment(1).get("PYTHONPATH", "")}},
-                **({} if address else local),
-            )  # fmt: skip
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            self._remove_folder()
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ConfigError(
-                "Ray", expected=f"a cluster at {address}" if address else "a local start", got=first
-            ) from error
 
     def start(self, study: Path, number: int, threads: int) -> None:
         """Give the trial to Ray, declared to need as many CPUs as it has threads at once."""
@@ -69,12 +60,41 @@ class Ray:
         """Cancel what is left and stop the Ray that was started here."""
         for number in list(self._tasks):
             self.kill(number)
-        self._ray.shutdown()
-        self._remove_folder()
+        leave(self._folder)
 
-    def _remove_folder(self) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+
+def connect(cores: int, address: str | None) -> str | None:
+    """Join the cluster at `address`, or start a Ray of `cores` CPUs here; the folder to remove after that one."""
+    folder = None if address else short_folder()
+    local = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
+    try:
+        _knock(address or "")
+        module().init(
+            address=address or "local", log_to_driver=False, logging_level="ERROR",
+            runtime_env={"env_vars": {"PYTHONPATH": environment(1).get("PYTHONPATH", "")}},
+            **({} if address else local),
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        leave(folder)
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            "Ray", expected=f"a cluster at {address}" if address else "a local start", got=first
+        ) from error
+    return folder
+
+
+def _knock(address: str) -> None:
+    """An OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=KNOCK).close()
+
+
+def leave(folder: str | None) -> None:
+    """Leave the cluster, or end the Ray that was started here with its `folder`."""
+    module().shutdown()
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def short_folder() -> str:
@@ -86,13 +106,13 @@ def short_folder() -> str:
     return folder
 
 
-def module() -> Any:
-    """Ray, or one line that says what to install."""
+def module(option: str = "--backend ray") -> Any:
+    """Ray, or one line that says what to install for `option`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         return importlib.import_module("ray")
     except ImportError:
         raise ConfigError(
-            "--backend ray", expected="Ray", got="no module named ray", do="pip install 'evolution-lab[ray]'"
+            option, expected="Ray", got="no module named ray", do="pip install 'evolution-lab[ray]'"
         ) from None

@@ -49,13 +49,13 @@ def wrapper(folder):
     return program
 
 
-@pytest.mark.parametrize("asked", ["signal", "stop file", "the run's stop file"])
+@pytest.mark.parametrize("asked", ["SIGTERM", "SIGUSR2", "stop file", "the run's stop file"])
 def test_a_request_ends_an_island_that_compiles_with_85(compiling, asked):
     run, begun = compiling
     island = run.island("island-000")
     assert process.is_alive(holder(island))
-    if asked == "signal":
-        begun.send_signal(signal.SIGTERM)
+    if asked.startswith("SIG"):  # Slurm sends SIGUSR2 before the time limit
+        begun.send_signal(signal.Signals[asked])
     else:
         (island.stop if asked == "stop file" else run.stop).touch()
     assert begun.wait(timeout=30) == 85

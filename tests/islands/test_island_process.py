@@ -187,3 +187,16 @@ def test_where_all_checkpoints_are_damaged_the_last_line_and_error_json_say_what
     *fallbacks, last = told.splitlines()
     assert code == 78 and len(fallbacks) == 2 and "remove the folder to start this island afresh" in last
     assert files.read_json(run.island("island-000").error)["message"] == last
+
+
+def test_a_process_whose_island_another_one_has_taken_ends_and_writes_nothing_more(memory_folder, begin):
+    run = make_run(memory_folder / "run", FOREVER)
+    island, begun = run.island("island-000"), begin(run)
+    wait_until(lambda: island.metrics.exists() and files.read_jsonl(island.metrics), while_running=begun)
+    os.kill(begun.pid, signal.SIGSTOP)  # its host is cut off
+    files.write_json(island.lock, {"format": 1, "pid": 7, "started": 8, "boot_id": "another"})
+    lived = len(files.read_jsonl(island.metrics))
+    os.kill(begun.pid, signal.SIGCONT)
+    code, told = ended(begun)
+    assert code == 75 and "another process has this island" in told
+    assert len(files.read_jsonl(island.metrics)) <= lived + 1, "no more than what was under way"

@@ -14,6 +14,7 @@ from typing import Any
 
 from islands.errors import EvolabError
 from launcher import resuming, start, summary
+from launcher.places import Place, slurm
 from launcher.restarts import Policy
 from launcher.settings import Settings
 from launcher.stall import Patience
@@ -27,9 +28,11 @@ def wanted(more: dict[str, Any]) -> Settings:
     kinds: dict[str, Any] = {
         "patience": lambda v: Patience(**v),
         "policy": lambda v: Policy(**v),
+        "place": lambda v: Place(**v),
         "prometheus": Path,
         "tensorboard": Path,
     }
+    slurm.LOOK = 0.5
     program = PROGRAM if more.pop("real", False) else STAND_IN
     return Settings(**{"pin": True, "program": program, **{k: kinds.get(k, lambda v: v)(v) for k, v in more.items()}})
 

@@ -245,3 +245,17 @@ def test_living_islands_start_anew_when_what_they_play_has_changed(
     code, summary, _ = launch(1, 320, "--resume", "mine").end()
     assert (code, summary["islands"][0]["generations"], summary["islands"][0]["restarts"]) == (0, 320, 0)
     assert len(seen(run.island("island-000"))) == 2
+
+
+def test_stop_waits_for_an_island_on_another_machine_as_long_as_its_heartbeat_is_young(
+    launch: Callable[..., Launch], run: RunDir
+) -> None:
+    assert launch(1, 2, "mine").end()[0] == 0
+    island = run.island("island-000")
+    files.remove(island.result)
+    there = {**beat(island), "state": "running", "boot_id": "another", "time": time.time()}
+    files.write_json(island.heartbeat, there)
+    result = stopping.stop(run, patience=0.5)
+    assert result["seconds"] >= 0.5 and not stopping.over(result)
+    files.write_json(island.heartbeat, {**there, "state": "stopped"})
+    assert stopping.over(stopping.stop(run, patience=0.5))

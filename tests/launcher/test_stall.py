@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from launcher.stall import Patience, Pulse
+from launcher.workers import Local
 
 
 def beat(generation: int | None, time: float, state: str = "running", pid: int = 7, **more: Any) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def beat(generation: int | None, time: float, state: str = "running", pid: int =
 @pytest.fixture
 def pulse() -> Pulse:
     begun = Pulse(Patience())
-    begun.begin(7, 0.0)
+    begun.begin(0.0)
     return begun
 
 
@@ -57,9 +58,10 @@ def test_compiling_may_take_a_quarter_of_an_hour(pulse: Pulse) -> None:
 
 
 def test_the_heartbeat_of_the_process_before_is_no_sign_of_life(pulse: Pulse) -> None:
-    silent(pulse, beat(3, 1.0, pid=6), 0, 800)
+    assert Local(7, ()).wrote(beat(3, 1.0)) and not Local(7, ()).wrote(beat(3, 1.0, pid=6))
+    silent(pulse, {}, 0, 800)
     assert pulse.starting
-    silent(pulse, beat(4, 2.0, pid=6), 800, 1000)
+    silent(pulse, {}, 800, 1000)
     assert pulse.stalled
 
 
