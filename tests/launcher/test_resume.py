@@ -47,14 +47,15 @@ def finished_of(place: StudyDir) -> dict[int, Any]:
     return {trial.number: trial.values for trial in place.trials() if trial.finished}
 
 
-def test_forty_trials_whose_parent_is_killed_ten_times_are_forty_complete_trials_none_lost_none_twice(
-    search: Begin, folder: Path
+@pytest.mark.parametrize(("count", "kills"), [(12, 3), pytest.param(40, 10, marks=pytest.mark.soak)])
+def test_trials_whose_parent_is_killed_again_and_again_are_all_complete_none_lost_none_twice(
+    search: Begin, folder: Path, count: int, kills: int
 ) -> None:
     chance = random.Random(7)
     place = StudyDir(folder / "studies" / "it")
-    same = ("it", *QUICK, "-g", 3, "-n", 40, "--json", *TWO)
+    same = ("it", *QUICK, "-g", 3, "-n", count, "--json", *TWO)
     results: dict[int, Any] = {}
-    for kill in range(10):
+    for kill in range(kills):
         parent = search(*same, seconds=0.03)
         wanted = len(results) + chance.randint(0, 3)
         wait_for(lambda least=wanted: place.live.exists() and len(finished_of(place)) >= least)
@@ -67,13 +68,13 @@ def test_forty_trials_whose_parent_is_killed_ten_times_are_forty_complete_trials
         if kill % 2:  # … and the last line of the journal is torn as well
             journal = place.journal.read_bytes()
             place.journal.write_bytes(journal[: -chance.randint(1, len(journal.splitlines(keepends=True)[-1]) - 1)])
-    assert 0 < len(results) < 40
+    assert 0 < len(results) < count
     summary = search(*same).summary()
-    assert summary["states"] == {"RUNNING": 0, "COMPLETE": 40, "PRUNED": 0, "FAIL": 0}
+    assert summary["states"] == {"RUNNING": 0, "COMPLETE": count, "PRUNED": 0, "FAIL": 0}
     trials = place.trials()
-    assert [trial.number for trial in trials] == list(range(1, 41))
+    assert [trial.number for trial in trials] == list(range(1, count + 1))
     assert results.items() <= {trial.number: trial.values for trial in trials}.items()
-    assert len({json.dumps(trial.params) for trial in trials}) == 40
+    assert len({json.dumps(trial.params) for trial in trials}) == count
     for trial in trials:
         whole(place, trial.number, 3)
         config = config_of(quick("generations=3"), trial.params, trial.runs[0])

@@ -92,12 +92,12 @@ def test_forked_and_plainly_started_islands_come_to_the_same(launched: Any, tmp_
 
 
 def test_a_killed_nursery_costs_a_restart_and_nothing_else(launched: Any, tmp_path: Path) -> None:
-    launcher, run = launched("-g", 500)
+    launcher, run = launched("-g", 200)
     nursery_of(launcher).kill()
     wait_for(lambda: len(told(run, "restart")) == 3)
     assert launcher.wait(120) == 0
     assert [event["reason"] for event in told(run, "restart")] == ["exit code 75"] * 3
-    whole = evolab(tmp_path, "launch", *TINY, "--islands", 3, "-g", 500, "--out", "whole", within=120)
+    whole = evolab(tmp_path, "launch", *TINY, "--islands", 3, "-g", 200, "--out", "whole", within=120)
     assert whole.returncode == 0 and digests(RunDir(tmp_path / "whole")) == digests(run)
 
 

