@@ -223,7 +223,8 @@ def test_benchmark_prints_what_scripts_rely_on(start: Callable[..., subprocess.P
     assert code == 0
     assert set(figures) == {
         "config", "population", "generations", "threads", "creatures_per_second", "steps_per_second",
-        "seconds_per_generation", "evaluate_seconds", "reproduce_seconds", "compile_seconds", "peak_rss_mb",
+        "steps_per_cpu_second", "seconds_per_generation", "cpu_seconds_per_generation", "evaluate_seconds",
+        "reproduce_seconds", "compile_seconds", "peak_rss_mb",
     }  # fmt: skip
     assert (figures["config"], figures["population"], figures["generations"]) == ("quick", 50, 2)
 
