@@ -45,7 +45,10 @@ class Player:
 
 
 NEAT = {
-    "evolab-neat": Player("this project, NEAT", "evolab", arguments=("neat",), large=True),
+    "evolab-neat": Player("this project, NEAT, one species", "evolab", arguments=("neat",), large=True),
+    "evolab-preset": Player(
+        "this project, NEAT, species as in its preset", "evolab", arguments=("preset",), large=True
+    ),
     "neat-python": Player("neat-python, NEAT", "neat_python", ("neat-python",), large=True, steps=20.0),
 }
 FIXED = {
@@ -194,7 +197,8 @@ def section(found: dict[str, Any]) -> str:
         f" generation from given starts, one thread, {count} interleaved rounds of {generations} generations from a"
         " fresh population. Rates are per CPU second of whole generations, medians over rounds; *live* steps are of"
         " episodes under way, *padded* ones are all that were computed. *Faster*: this project's live steps per second"
-        " over theirs, round by round: median (range).",
+        " over theirs, round by round: median (range). neat-python divides the distance of genomes by their genes and"
+        " keeps one species here; this project is compared with as many, and shown with those of its preset, too.",
         picture(found),
         compared(found, NEAT, "evolab-neat"),
         "A fixed network, 4-16-1 with tanh, by separable NES:",
@@ -202,7 +206,8 @@ def section(found: dict[str, Any]) -> str:
         "*To compile* is CPU time between the imports and the first measured generation. This project keeps what it"
         f" compiled{f': its first start of all takes {cold:.0f} s, imports included' if cold else ''}.",
         "Everything but evaluation (species, parents, crossover, mutation; in this project statistics and digest, too),"
-        " µs a genome:",
+        f" µs a genome, over the first {LARGE_GENERATIONS} generations; species, and with them comparisons, multiply"
+        " later:",
         breeding(found),
         *([_not_there(found["refused"])] if found["refused"] else []),
         "Measured elsewhere, on one core of a machine of the same kind, and this project's ratio to it:",
@@ -228,7 +233,7 @@ def compared(found: dict[str, Any], players: Mapping[str, Player], mine: str) ->
     """A line a library."""
     header = (
         "library", "live steps/s", "padded steps/s", "evaluation alone, live steps/s", "CPU s a generation", "wall s",
-        "mean steps in the last", "to compile, s", "peak MB", "faster", "bar",
+        "mean steps in the last", "its species", "its connections", "to compile, s", "peak MB", "faster", "bar",
     )  # fmt: skip
     rows = []
     for name, player in players.items():
@@ -244,11 +249,21 @@ def compared(found: dict[str, Any], players: Mapping[str, Player], mine: str) ->
             player.title, middle(_live), middle(lambda one: one["padded"] / one["cpu"]),
             middle(lambda one: one["live"] / one["evaluating"]), middle(lambda one: one["cpu"] / one["generations"]),
             middle(lambda one: one["wall"] / one["generations"]), middle(lambda one: one["last_mean"]),
+            middle(lambda one: one["species"]), middle(lambda one: one["connections"]) if players is NEAT else "97",
             short(found["ready"][name]["compile_cpu"]), f"{max(one['peak_mb'] for one in rounds):.0f}",
-            "–" if name == mine else times(ratios),
+            _faster(found, name, mine),
             _bar(player.steps, statistics.median(ratios)) if player.steps else "–",
         ))  # fmt: skip
     return table(header, rows)
+
+
+def _faster(found: dict[str, Any], name: str, mine: str) -> str:
+    """How many times faster `mine` is than another library; of this project's other settings, than neat-python."""
+    if PLAYERS[name].needs:
+        return times(_ratios(found["rounds"][mine], found["rounds"][name], _live))
+    if name == mine or "neat-python" not in found["rounds"]:
+        return "–"
+    return f"than neat-python: {times(_ratios(found['rounds'][name], found['rounds']['neat-python'], _live))}"
 
 
 def _bar(wanted: float, reached: float) -> str:
@@ -259,13 +274,15 @@ def breeding(found: dict[str, Any]) -> str:
     """Reproduction by population."""
     rows = []
     for name in found["large"]:
-        small, large = found["small"][name], found["large"][name]
-        medians = [statistics.median(map(_breeding, each)) for each in (small, large)]
+        ways = ("small", "large", "rounds")
+        medians = [statistics.median(map(_breeding, found[way][name])) for way in ways]
         growth = medians[1] / medians[0]
         good = medians[0] <= BREEDING and growth <= GROWTH
         bar = "–" if PLAYERS[name].needs else f"{BREEDING:.0f} µs, {GROWTH} ×: {'met' if good else 'missed'}"
-        rows.append((PLAYERS[name].title, *(f"{value:.1f}" for value in medians), f"{growth:.2f} ×", bar))
-    return table(("library", f"population {POPULATION}", f"population {LARGE:,}", "growth", "bar"), rows)
+        few, many, late = (f"{value:.1f}" for value in medians)
+        rows.append((PLAYERS[name].title, few, many, f"{growth:.2f} ×", bar, late))
+    header = ("library", f"population {POPULATION}", f"population {LARGE:,}", "growth", "bar")
+    return table((*header, f"{POPULATION}, all generations of the rounds above"), rows)
 
 
 def elsewhere(found: dict[str, Any]) -> str:

@@ -1,4 +1,8 @@
-"""This project on CartPole, `neat` or `snes` (the fixed network); every generation has its statistics and digest."""
+"""This project on CartPole, every generation with its statistics and digest.
+
+`neat`: with one species, as neat-python has it, which divides the distance by the number of genes; `preset`: NEAT with
+the species of the preset `cartpole`; `snes`: a fixed network.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,8 @@ from islands.tasks.rules import Shape
 from launcher import presets
 
 SETS: Mapping[str, tuple[str, ...]] = {
-    "neat": (),
+    "neat": ("speciation.threshold=8",),
+    "preset": (),
     "snes": ("mode=pure", "algorithm=snes", f"network.hidden={rounds.HIDDEN}", f"network.weight_scale={rounds.SCALE}"),
 }
 
@@ -58,9 +63,10 @@ def begin(population: int, seed: int) -> rounds.Play:
         evaluated = Population(offspring.genomes, scores.fitness)
         summarise(evaluated, species)
         evaluated.digest()
+        connections = float(evaluated.genomes.conn_start[-1]) / population
         offspring = breeder.breed(Told(evaluated, species, offspring.memory, []), 1.0, (seed, 0, generation))
         generation += 1
-        return rounds.Generation(scores.steps, scores.steps, spent)
+        return rounds.Generation(scores.steps, scores.steps, spent, species.count, connections)
 
     return play
 

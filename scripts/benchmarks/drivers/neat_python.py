@@ -116,8 +116,10 @@ def begin(population: int, seed: int) -> rounds.Play:
                 live += steps
             spent = time.process_time() - began
 
+        before = evolving.population
         evolving.run(evaluate, 1)
-        return rounds.Generation(live, live, spent)
+        connections = sum(len(genome.connections) for genome in before.values()) / population
+        return rounds.Generation(live, live, spent, len(evolving.species.species), connections)
 
     return play
 

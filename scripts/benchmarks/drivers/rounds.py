@@ -38,6 +38,8 @@ class Generation(NamedTuple):
     live: int
     padded: int
     evaluating: float  # CPU seconds
+    species: int = 1
+    connections: float = 0.0  # of a genome, mean
 
 
 Play = Callable[[tuple[float, ...]], Generation]
@@ -60,7 +62,7 @@ def round_of(begin: Callable[[int, int], Play], population: int, generations: in
     return {
         "population": population, "generations": generations, "cpu": cpu, "wall": wall, "live": live,
         "padded": sum(each.padded for each in played), "evaluating": sum(each.evaluating for each in played),
-        "last_mean": played[-1].live / population,
+        "last_mean": played[-1].live / population, "species": played[-1].species, "connections": played[-1].connections,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }  # fmt: skip
 
