@@ -198,7 +198,8 @@ def section(found: dict[str, Any]) -> str:
         " fresh population. Rates are per CPU second of whole generations, medians over rounds; *live* steps are of"
         " episodes under way, *padded* ones are all that were computed. *Faster*: this project's live steps per second"
         " over theirs, round by round: median (range). neat-python divides the distance of genomes by their genes and"
-        " keeps one species here; this project is compared with as many, and shown with those of its preset, too.",
+        " keeps one species here; this project is compared with as many, and shown with those of its preset, too, where"
+        " sorting a hundred species takes most of what is not evaluation.",
         picture(found),
         compared(found, NEAT, "evolab-neat"),
         "A fixed network, 4-16-1 with tanh, by separable NES:",
@@ -233,7 +234,8 @@ def compared(found: dict[str, Any], players: Mapping[str, Player], mine: str) ->
     """A line a library."""
     header = (
         "library", "live steps/s", "padded steps/s", "evaluation alone, live steps/s", "CPU s a generation", "wall s",
-        "mean steps in the last", "its species", "its connections", "to compile, s", "peak MB", "faster", "bar",
+        "mean steps in the last", *(("its species", "its connections") if players is NEAT else ()), "to compile, s",
+        "peak MB", "faster", "bar",
     )  # fmt: skip
     rows = []
     for name, player in players.items():
@@ -244,30 +246,27 @@ def compared(found: dict[str, Any], players: Mapping[str, Player], mine: str) ->
         def middle(figure: Callable[[Round], float], rounds: Sequence[Round] = rounds) -> str:
             return short(statistics.median(map(figure, rounds)))
 
-        ratios = _ratios(found["rounds"][mine], rounds, _live)
         rows.append((
             player.title, middle(_live), middle(lambda one: one["padded"] / one["cpu"]),
             middle(lambda one: one["live"] / one["evaluating"]), middle(lambda one: one["cpu"] / one["generations"]),
             middle(lambda one: one["wall"] / one["generations"]), middle(lambda one: one["last_mean"]),
-            middle(lambda one: one["species"]), middle(lambda one: one["connections"]) if players is NEAT else "97",
+            *((middle(lambda one: one["species"]), middle(lambda one: one["connections"])) if players is NEAT else ()),
             short(found["ready"][name]["compile_cpu"]), f"{max(one['peak_mb'] for one in rounds):.0f}",
-            _faster(found, name, mine),
-            _bar(player.steps, statistics.median(ratios)) if player.steps else "–",
+            *_judged(found, name, mine),
         ))  # fmt: skip
     return table(header, rows)
 
 
-def _faster(found: dict[str, Any], name: str, mine: str) -> str:
-    """How many times faster `mine` is than another library; of this project's other settings, than neat-python."""
-    if PLAYERS[name].needs:
-        return times(_ratios(found["rounds"][mine], found["rounds"][name], _live))
-    if name == mine or "neat-python" not in found["rounds"]:
-        return "–"
-    return f"than neat-python: {times(_ratios(found['rounds'][name], found['rounds']['neat-python'], _live))}"
-
-
-def _bar(wanted: float, reached: float) -> str:
-    return f"{wanted:.0f} ×: {'met' if reached >= wanted else f'missed, {reached / wanted:.0%} of it'}"
+def _judged(found: dict[str, Any], name: str, mine: str) -> tuple[str, str]:
+    """How much faster `mine` is than another library, or than neat-python this project is with `name`'s settings; and
+    whether the bar is met."""
+    if name == mine or not PLAYERS[name].needs and "neat-python" not in found["rounds"]:
+        return "–", "–"
+    fast, slow = (mine, name) if PLAYERS[name].needs else (name, "neat-python")
+    ratios = _ratios(found["rounds"][fast], found["rounds"][slow], _live)
+    reached, bar = statistics.median(ratios), PLAYERS[slow].steps
+    verdict = "met" if reached >= bar else f"missed, {reached / bar:.0%} of it"
+    return f"{'' if PLAYERS[name].needs else 'than neat-python: '}{times(ratios)}", f"{bar:.0f} ×: {verdict}"
 
 
 def breeding(found: dict[str, Any]) -> str:
