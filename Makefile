@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # About two minutes: an island per usable core, migration every 10 generations, a report to open in the end. More of evolab's options go into ARGS.
 RUN := evolab launch -c neat_baseline -p 500 -g 1500 --report
 
-.PHONY: help run test check soak soak-search chaos papers test-systemd
+.PHONY: help run test check soak soak-search chaos papers bench test-systemd
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
 	@echo "make chaos  faults on purpose, with real processes, and a report (up to an hour; ARGS=--quick: fewer)"
 	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
+	@echo "make bench  speed, beside other libraries' too, into docs/benchmarks.md; 1 when instructions regressed (about 25 minutes)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
 
 run: $(READY)
@@ -45,6 +46,10 @@ chaos: $(READY)
 # Evaluations to solve the field's benchmarks, over many seeds: fills docs/papers.md from runs/papers/.
 papers: $(READY)
 	$(BIN)/python scripts/papers.py $(ARGS)
+
+# Installs the other libraries into environments below runs/benchmarks/venvs; counting instructions needs valgrind.
+bench: $(READY)
+	$(BIN)/python -m scripts.benchmarks $(ARGS)
 
 # Needs Debian's user-mode-linux, kmod and systemd; boots them on this machine's files, read-only under an overlay.
 test-systemd: $(READY)

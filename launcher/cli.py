@@ -241,14 +241,18 @@ def compare(names: tuple[str, ...], generations: int | None, population: int | N
 @_CONFIG
 @click.option("-p", "--population", type=int, default=500, show_default=True, help="Genomes.")
 @click.option("-g", "--generations", type=int, default=10, show_default=True, help="Generations after warm-up.")
+@click.option("--profile", is_flag=True, help="Also say which phases the time goes to, files and checkpoint included.")
 @JSON
-def benchmark(preset: str | None, population: int, generations: int, as_json: bool) -> None:
+def benchmark(preset: str | None, population: int, generations: int, profile: bool, as_json: bool) -> None:
     """Measure whole generations after warm-up, and where the time went."""
     from launcher import benchmark as measuring
     from launcher import tables
     from launcher.start import PRESET
 
-    print_or_json(measuring.benchmark(preset or PRESET, population, generations), tables.benchmark, as_json)
+    figures = measuring.benchmark(preset or PRESET, population, generations)
+    if profile:
+        figures["profile"] = measuring.profile(preset or PRESET, population, generations)
+    print_or_json(figures, tables.benchmark, as_json)
 
 
 def _request(wanted: dict[str, Any], options: dict[str, Any]) -> Request:

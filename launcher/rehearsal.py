@@ -8,12 +8,10 @@ again, so that the figures hold for a machine that does nothing else.
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +24,7 @@ from islands.config import Config
 from islands.errors import ConfigError, EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher import host
-from launcher.benchmark import benchmark
+from launcher.benchmark import benchmark, room
 from launcher.supervisor import environment
 
 LOOK = 0.05
@@ -110,7 +108,7 @@ def rehearse(config: Config, islands: int, generations: int) -> Phases:
 
     The phases are those of the whole run that the configuration describes, as far as this much of it tells.
     """
-    with _room() as folder:
+    with room() as folder:
         path, run = folder / "config.yaml", RunDir(folder / "run")
         path.write_text(loading.dump(config))
         command = [sys.executable, "-P", "-m", "launcher", "launch", "-c", str(path), "-g", str(generations)]
@@ -214,14 +212,6 @@ def _pace(lines: list[dict[str, Any]], wanted: int) -> float:
 def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[Path]:
-    """A folder on the disk where runs would lie (this one), or else in the temporary folder; gone afterwards."""
-    place = "." if os.access(".", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix=".evolab-plan-", dir=place, ignore_cleanup_errors=True) as name:
-        yield Path(name).absolute()
 
 
 @contextlib.contextmanager

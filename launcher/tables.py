@@ -188,8 +188,17 @@ def comparison(report: Record) -> None:
 
 
 def benchmark(figures: Record) -> None:
-    """`evolab benchmark`: one figure a line."""
-    _print(("figure", "value"), ((key, _number(value)) for key, value in figures.items()))
+    """`evolab benchmark`: one figure a line, and one phase a line where they were measured."""
+    _print(("figure", "value"), ((key, _number(value)) for key, value in figures.items() if key != "profile"))
+    if "profile" in figures:
+        told = figures["profile"]
+        whole = ("whole generation", told["seconds_per_generation"], told["cpu_seconds_per_generation"], 1.0)
+        phases = [(p["phase"], p["seconds"], p["cpu_seconds"], p["share"]) for p in told["phases"]]
+        rows = (
+            (name, f"{wall * 1e3:.3f}", f"{cpu * 1e3:.3f}", f"{share:.1%}")
+            for name, wall, cpu, share in [*phases, whole]
+        )
+        _print(("phase of a generation", "ms", "ms of CPU", "share"), rows)
 
 
 def study(summary: Record) -> None:

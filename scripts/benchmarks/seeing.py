@@ -1,8 +1,4 @@
-#!/usr/bin/env python3
-"""What looking costs: sizes of reports and recordings, times of reports and tables; writes docs/benchmarks.md.
-
-    scripts/benchmarks/seeing.py                  # all of it (about three minutes)
-    scripts/benchmarks/seeing.py --page /tmp/benchmarks.md
+"""What looking costs: sizes of reports and recordings, times of reports and tables (about three minutes).
 
 One real archipelago of 20 islands x 150 generations is evolved (small populations: their size does not show in files);
 that of 128 x 1000 repeats its files' lines, so that every line is one that an island wrote.
@@ -10,11 +6,8 @@ that of 128 x 1000 repeats its files' lines, so that every line is one that an i
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,27 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from islands import files  # noqa: E402
-from islands.rundir import RunDir  # noqa: E402
-from launcher import presets, recordings, run  # noqa: E402
+from islands import files
+from islands.rundir import RunDir
+from launcher import presets, recordings, run
+from scripts.benchmarks import pieces
+from scripts.benchmarks.pieces import ROOT
 
 SMALL, LARGE = (20, 150), (128, 1000)
 """Islands, generations."""
 Line = tuple[str, tuple[int, int] | None, str, str]
-HEAD = """\
-# Benchmarks
-
-## Looking at runs
-
-Measured by `scripts/benchmarks/seeing.py` on {date}, commit {commit}, {machine}. Seconds are CPU seconds of one
-command, its start and imports included, on a machine that other work shared; sizes are of files.
-
-| what | islands × generations | figure | bar |
-|---|---|---|---|
-"""
+TITLE = "Looking at runs"
+HEAD = "Seconds are CPU seconds of one command, its start and imports included; sizes are of files."
 
 
 def evolab(*arguments: str, folder: Path) -> tuple[Any, float]:
@@ -158,36 +141,20 @@ def dashboard() -> Iterator[Line]:
         yield f"dashboard, {told['islands']} islands at work", None, figure, "under 0.1 at 2"
 
 
-def page(lines: Sequence[Line]) -> str:
-    """docs/benchmarks.md."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
-    head = HEAD.format(
-        date=f"{datetime.date.today():%Y-%m-%d}", commit=commit.stdout.strip() or "unknown", machine=machine
-    )
-    shown = (
-        f"| {what} | {f'{size[0]} × {size[1]}' if size else '–'} | {figure} | {bar} |"
-        for what, size, figure, bar in lines
-    )
-    return head + "\n".join(shown) + "\n"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
-    arguments = parser.parse_args()
+def measure(quick: bool) -> dict[str, Any]:
+    """The lines of the table."""
     found = []
     with tempfile.TemporaryDirectory(prefix="evolab-seeing-") as folder:
         for source in (rows(Path(folder)), dashboard()):
             for line in source:
                 found.append(line)
                 print(" · ".join([line[0], line[2]]), file=sys.stderr, flush=True)
-    files.replace_atomically(arguments.page, page(found).encode())
-    print(arguments.page)
-    return 0
+    return {"lines": found}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def section(found: dict[str, Any]) -> str:
+    """The Markdown of these figures."""
+    shown = (
+        (what, f"{size[0]} × {size[1]}" if size else "–", figure, bar) for what, size, figure, bar in found["lines"]
+    )
+    return f"{HEAD}\n\n{pieces.table(('what', 'islands × generations', 'figure', 'bar'), shown)}"

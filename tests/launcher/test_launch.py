@@ -223,6 +223,20 @@ def test_benchmark_prints_what_scripts_rely_on(start: Callable[..., subprocess.P
     assert code == 0
     assert set(figures) == {
         "config", "population", "generations", "threads", "creatures_per_second", "steps_per_second",
-        "seconds_per_generation", "evaluate_seconds", "reproduce_seconds", "compile_seconds", "peak_rss_mb",
+        "steps_per_cpu_second", "seconds_per_generation", "cpu_seconds_per_generation", "evaluate_seconds",
+        "reproduce_seconds", "compile_seconds", "peak_rss_mb",
     }  # fmt: skip
     assert (figures["config"], figures["population"], figures["generations"]) == ("quick", 50, 2)
+
+
+def test_the_phases_of_a_benchmark_add_up_to_whole_generations_with_their_checkpoints(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    code, figures, _ = end(start("benchmark", "-c", "quick", "-p", 50, "-g", 2, "--profile", "--json"))
+    told = figures["profile"]
+    phases = {each["phase"]: each["seconds"] for each in told["phases"]}
+    assert code == 0
+    assert sum(phases.values()) == pytest.approx(told["seconds_per_generation"])
+    assert sum(each["share"] for each in told["phases"]) == pytest.approx(1.0)
+    assert all(phases[name] > 0 for name in ("evaluate", "speciate", "reproduce: cross and mutate", "checkpoint"))
+    assert list(tmp_path.iterdir()) == []
