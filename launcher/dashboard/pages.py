@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from islands.rundir import RunDir
 from launcher.dashboard.places import Places, address, shown
+from launcher.report.templating import environment
 from launcher.trials import StudyDir
 
 HERE = Path(__file__).parent
@@ -21,13 +20,7 @@ ASSETS = {
                                                  "study.js")},
 }  # fmt: skip
 """What pages ask for, by name."""
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = environment(HERE)
 
 
 def overview(places: Places) -> bytes:

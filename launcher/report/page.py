@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from islands import files
 from launcher.report.figures import Chart
+from launcher.report.templating import asset, environment, script_data
 from launcher.utilisation import clock
 
-HERE = Path(__file__).parent
 FRAME = 240
 """Pixels that a framed chart's title, note and chooser take."""
 CHART_SCRIPTS = ("plotly-basic.min.js", "drawing.js", "charts.js")
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def render(template: str, charts: Sequence[Chart], **context: Any) -> bytes:
     """The page: a template of `templates/` with its charts, styles and scripts inlined."""
     found = {chart.name: chart for chart in charts}
     text = (
-        _environment()
+        _templates()
         .get_template(template)
         .render(
             charts=found,
             data=script_data([chart.as_dict() for chart in charts]),
-            styles=_asset("report.css"),
-            scripts=[_asset(name) for name in CHART_SCRIPTS] if charts else [],
+            styles=asset("report.css"),
+            scripts=[asset(name) for name in CHART_SCRIPTS] if charts else [],
             **context,
         )
     )
@@ -47,27 +43,10 @@ def framed(chart: Chart) -> str:
     ))  # fmt: skip
 
 
-def script_data(value: Any) -> Markup:
-    """JSON that can stand within a `<script>` element, whatever it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return Markup("".join(_ESCAPES.get(character, character) for character in text))
-
-
-def _asset(name: str) -> Markup:
-    """A file of this package; none holds what would end the element that it stands in."""
-    return Markup(files.read(HERE / "assets" / name).decode())
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure, "clock": clock, "mean": mean, "share": share}
-    return environment
+def _templates() -> Environment:
+    templates = environment()
+    templates.filters |= {"figure": figure, "clock": clock, "mean": mean, "share": share}
+    return templates
 
 
 def figure(value: object) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from islands import files
 from islands.errors import ConfigError
 from islands.rundir import RunDir
 from launcher import recordings
+from launcher.report.templating import asset, environment, script_data
 
-HERE = Path(__file__).parent
 NAME = "replay.html"
 """What the page is called in a run's directory."""
 SCRIPTS = ("three/three.min.js", "replay/film.js", "replay/creature.js", "replay/flat.js", "replay/panel.js",
            "replay/player.js")  # fmt: skip
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _CREATURE = "creature"
 
 
@@ -42,13 +42,13 @@ def gathered(run: RunDir, most: int = recordings.MOST) -> tuple[list[dict[str, A
 def drawn(made: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> str:
     """Recordings as HTML; "" where there are neither any nor anything to say."""
     if not made:
-        return str(_environment().from_string(_NOTES).render(notes=notes)) if notes else ""
+        return str(environment().from_string(_NOTES).render(notes=notes)) if notes else ""
     creatures = any(one["kind"] == _CREATURE for one in made)
     scripts = [name for name in SCRIPTS if creatures or not name.startswith("three/")]
-    content = _environment().get_template("replay.html").render(
-        recordings=made, notes=notes, data=_markup(_data(made)), styles=_asset("replay/replay.css"),
+    content = environment().get_template("replay.html").render(
+        recordings=made, notes=notes, data=script_data(made), styles=asset("replay/replay.css"),
         precision="1 mm" if creatures else "1 part in 65,000 of each number's largest",
-        scripts=[_asset(name) for name in scripts],
+        scripts=[asset(name) for name in scripts],
     )  # fmt: skip
     return str(content)
 
@@ -72,8 +72,8 @@ def content(run: RunDir, most: int = recordings.MOST) -> tuple[bytes, list[dict[
             raise ConfigError(f"run {run.path}", expected=expected, got=got)
         raise ConfigError(f"run {run.path}", expected="an island with a generation to show", got=_none(notes))
     about = f"Task {recordings.task_of(run)}. What moves here are recorded episodes of the evaluation itself."
-    template = _environment().get_template("replay_page.html")
-    return template.render(name=run.name, about=about, replay=_markup(drawn(made, notes))).encode(), made, notes
+    template = environment().get_template("replay_page.html")
+    return template.render(name=run.name, about=about, replay=Markup(drawn(made, notes))).encode(), made, notes
 
 
 _NOTES = """<section class="evolab-replay">{% for note in notes %}<p>{{ note }}</p>{% endfor %}</section>"""
@@ -81,27 +81,3 @@ _NOTES = """<section class="evolab-replay">{% for note in notes %}<p>{{ note }}<
 
 def _none(notes: Sequence[str]) -> str:
     return " ".join(notes) or "none yet"
-
-
-def _data(value: Any) -> str:
-    """JSON that can stand within a `<script>` element, whatever it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return "".join(_ESCAPES.get(character, character) for character in text)
-
-
-def _asset(name: str) -> Any:
-    """A file of this package; none holds what would end the element that it stands in."""
-    return _markup(files.read(HERE / "assets" / name).decode())
-
-
-def _markup(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(HERE / "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -76,8 +76,9 @@ def test_no_checkpoint_is_no_state(tmp_path):
     assert checkpoint.read_newest(tmp_path, {}, pytest.fail) is None
 
 
-def test_a_kill_at_any_step_of_a_run_changes_nothing_in_what_it_comes_to(memory_folder, monkeypatch):
-    """Every fault point from the first heartbeat to the last, in a process that dies there by SIGKILL."""
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_kill_at_any_step_of_a_run_changes_nothing_in_what_it_comes_to(memory_folder, monkeypatch, every):
+    """Every (second) fault point from the first heartbeat to the last, in a process that dies there by SIGKILL."""
     monkeypatch.setattr(record, "HEARTBEAT_SECONDS", 0.0)  # so that every run writes the same files
     config = tiny("generations=4", "record.checkpoint_every=2")
     whole = make_run(memory_folder / "whole", config)
@@ -88,7 +89,7 @@ def test_a_kill_at_any_step_of_a_run_changes_nothing_in_what_it_comes_to(memory_
         *(f"append.{step}" for step in APPEND),
         *("folder.missing", "folder.made", "load.begun", "remove.begun"),
     }
-    for number, step in enumerate(steps):
+    for number, step in enumerate(steps[::every]):
         run = make_run(memory_folder / str(number), config)
         killed_at(step, evolve, run)
         evolve(run)

@@ -16,7 +16,7 @@ from islands.errors import ConfigError
 from islands.rundir import RunDir
 from islands.wiring import Heard, Neuron, Output, Wiring
 from launcher import report
-from launcher.report import body_drawing, migration_data, network_drawing, page, run_data, study_data
+from launcher.report import body_drawing, migration_data, network_drawing, run_data, study_data, templating
 from tests.launcher.made_reports import HOSTILE, archipelago, hostile, searched
 from tests.launcher.made_runs import finished
 
@@ -154,13 +154,13 @@ def test_texts_from_files_never_become_tags(tmp_path: Path) -> None:
 
 
 def test_json_in_a_script_cannot_end_it() -> None:
-    text = str(page.script_data(["</script>", "<!--", "&amp;", "\u2028"]))
+    text = str(templating.script_data(["</script>", "<!--", "&amp;", "\u2028"]))
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == ["</script>", "<!--", "&amp;", "\u2028"]
 
 
 def test_nothing_that_is_inlined_ends_its_own_element() -> None:
-    for path in (page.HERE / "assets").iterdir():
+    for path in (templating.HERE / "assets").iterdir():
         if path.suffix in (".js", ".css"):
             assert not re.search(r"</(script|style)|<!--", path.read_text(), re.IGNORECASE)
 

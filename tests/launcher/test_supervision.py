@@ -75,7 +75,7 @@ def test_an_island_that_was_stopped_by_a_signal_and_goes_on_in_time_is_left_alon
     pid = wait_for(at_generation(island, 2))["pid"]
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: told(run, "stall"))
-    assert states(run) == ["STALLED"]
+    wait_for(lambda: states(run) == ["STALLED"])
     os.kill(pid, signal.SIGCONT)
     wait_for(lambda: told(run, "recovered"))
     assert launched.end()[0] == 0

@@ -63,6 +63,7 @@ def nodes(run: RunDir) -> dict[str, str]:
     return {name: one["where"].split()[1] for name, one in known.items() if (one["where"] or "").startswith("node ")}
 
 
+@pytest.mark.soak
 def test_islands_of_a_node_that_is_lost_go_on_on_another_from_their_checkpoints(
     launch: Callable[..., Launch], tmp_path: Path, cluster: Cluster
 ) -> None:
