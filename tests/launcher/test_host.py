@@ -52,10 +52,12 @@ def test_a_limit_of_the_old_groups_bounds_it(tmp_path: Path) -> None:
 
 
 def test_what_a_process_has_written_is_its_own_and_what_it_has_only_read_is_not(tmp_path: Path) -> None:
-    before = host.share_of(os.getpid())
     path = tmp_path / "library"
     path.write_bytes(b"x" * 20_000_000)
-    written = bytearray(b"y" * 30_000_000)
+    before = host.share_of(os.getpid())
+    written = mmap.mmap(-1, 30_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # no memory used before
+    for place in range(0, len(written), 4096):
+        written[place] = 1
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         assert sum(mapped[place] for place in range(0, len(mapped), 4096))  # every page is looked at
         after = host.share_of(os.getpid())
