@@ -44,12 +44,15 @@ class Follower:
         self._trends = Trends() if trends else None
         self._traces = {island.name: _Trace(seen=time.monotonic()) for island in islands}
 
-    def rows(self, workers: Mapping[str, tuple[str, int | None]]) -> list[Row]:
-        """One row an island; `workers` gives an island's state (see `launcher.states`) and its process's number."""
-        now = time.monotonic()
-        return [self._row(island, *workers.get(island.name, (DONE, None)), now) for island in self._islands]
+    def rows(self, workers: Mapping[str, tuple[str, int | None, str]]) -> list[Row]:
+        """One row an island.
 
-    def _row(self, island: IslandDir, state: str, pid: int | None, now: float) -> Row:
+        `workers` gives an island's state (see `launcher.states`), its process's number, and why it waits to be started.
+        """
+        now = time.monotonic()
+        return [self._row(island, *workers.get(island.name, (DONE, None, "")), now) for island in self._islands]
+
+    def _row(self, island: IslandDir, state: str, pid: int | None, waits: str, now: float) -> Row:
         trace = self._traces[island.name]
         with contextlib.suppress(OSError, EvolabError):
             beat = files.read_json(island.heartbeat)
@@ -57,7 +60,8 @@ class Follower:
                 self._note(trace, beat, now)
         beat = trace.beat
         mute = beat.get("pid") != pid or beat.get("state", "starting") == "starting"
-        starting = state == PENDING or (state == RUNNING and mute)  # PENDING: the process that forks it is not ready
+        forked = state == PENDING and not waits  # once the process that forks it is ready
+        starting = forked or (state == RUNNING and mute)
         done, best = generations_done(beat), beat.get("best")
         return Row(
             name=island.name,
@@ -69,6 +73,7 @@ class Follower:
             seconds_per_generation=trace.pace.seconds,
             quiet_seconds=now - trace.seen,
             trend=self._trends.of(island, done, best) if self._trends and done else "",
+            reason=waits,
         )
 
     @staticmethod

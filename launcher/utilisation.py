@@ -171,7 +171,7 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
     starting = [island for island in active if island.starting]
     if starting:
         found.append(f"{len(starting)} of {len(islands)} islands are still starting (imports, compiling kernels)")
-    pending = sum(island.state == PENDING for island in active)
+    pending = sum(island.state == PENDING and not island.starting for island in active)
     if pending:
         found.append(f"{pending} of {len(islands)} islands wait for a place to run")
     found += _load_causes(meter, active, islands, threads)

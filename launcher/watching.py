@@ -194,9 +194,13 @@ class Watch:
         jobs = {worker.name: worker for worker in self.workers}
         return {island.name: jobs.get(island.name, jobs.get("run")) for island in self.islands}
 
-    def _states(self) -> dict[str, tuple[str, int | None]]:
+    def _states(self) -> dict[str, tuple[str, int | None, str]]:
         return {
-            name: (worker.state, worker.process.pid if worker.process else None)
+            name: (
+                worker.state,
+                worker.process.pid if worker.process else None,
+                worker.reason if worker.state == PENDING else "",
+            )
             for name, worker in self._by_island().items()
             if worker is not None
         }
@@ -208,8 +212,6 @@ class Watch:
         for row in self._rows:
             worker = workers.get(row.name)
             row.restarts = worker.restarts if worker else None
-            if worker and worker.reason and row.state == PENDING:  # it waits for something else, such as a queue
-                row.starting, row.reason = False, worker.reason
 
     def _sample(self, now: float) -> None:
         done = sum(row.done for row in self._rows)
