@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from islands.files import told_in_one_line
@@ -23,7 +23,7 @@ class Growing:
         self._known: tuple[int, int] | None = None
         self._offset = 0
 
-    def fresh(self) -> Iterator[bytes]:
+    def fresh(self) -> Generator[bytes]:
         """The lines that have come. An unterminated last line waits until its end is there."""
         now = _stat(self.path)
         if now is None:

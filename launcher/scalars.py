@@ -25,6 +25,7 @@ from typing import Any
 from islands import files
 from islands.errors import ConfigError, EvolabError
 from islands.rundir import IslandDir, RunDir
+from launcher.growing import Growing
 
 TAGS = {
     "best": "fitness/best",
@@ -40,7 +41,8 @@ A_TICK, IN_THE_END = 0.1, 60.0
 """Seconds that a look may take, and the last one."""
 AGAIN = 30.0
 """Seconds after which a disk that refused is tried again."""
-_BLOCK = 1 << 16
+_BLOCK = 50
+"""Lines that are read at a time."""
 _NUMBERS = itertools.count()
 
 
@@ -95,51 +97,33 @@ class Scalars:
 
 
 class _Follower:
-    """One island: how far its metrics have been read, and the last step that its event files have."""
+    """One island: what has come to its metrics, and the last step that its event files have."""
 
     def __init__(self, island: IslandDir, folder: Path) -> None:
         self._metrics, self._folder = island.metrics, folder
-        self._file: Path | None = None
-        self._inode, self._offset, self._last = 0, 0, -1
+        self.forget()
 
     def forget(self) -> None:
         """Start over: with a file of its own, after the last record that is whole."""
-        self._file, self._inode, self._offset = None, 0, 0
+        self._lines = Growing(self._metrics, lambda: None)
+        self._file: Path | None = None
+        self._last = -1
 
     def advance(self) -> bool:
         """Read on by a block and write what it has; whether there was anything."""
-        text = self._read()
-        if not text:
+        with contextlib.closing(self._lines.fresh()) as fresh:
+            lines = list(itertools.islice(fresh, _BLOCK))
+        if not lines:
             return False
         if self._file is None:
             self._begin()
-        lines = filter(None, map(files.record_in, text.splitlines()))
-        new = [line for line in lines if isinstance(line.get("generation"), int)]
         events = []
-        for line in new:
-            if line["generation"] > self._last:
+        for line in filter(None, map(files.record_in, lines)):
+            if isinstance(line.get("generation"), int) and line["generation"] > self._last:
                 self._last = line["generation"]
                 events.append(_event(line))
         self._append(events)
-        self._offset += len(text)
         return True
-
-    def _read(self) -> bytes:
-        """The whole lines of the next block; from the beginning where the file is another or has been cut."""
-        try:
-            file = open(self._metrics, "rb")  # noqa: SIM115
-        except FileNotFoundError:
-            return b""
-        with file:
-            state = os.fstat(file.fileno())
-            if state.st_ino != self._inode or state.st_size < self._offset:
-                self._inode, self._offset = state.st_ino, 0
-            length = _BLOCK
-            while True:
-                block = os.pread(file.fileno(), length, self._offset)
-                if b"\n" in block or len(block) < length:
-                    return block[: block.rfind(b"\n") + 1]
-                length *= 4
 
     def _begin(self) -> None:
         files.make_folder(self._folder)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from islands import files
+from launcher.growing import Growing
 from launcher.report.figures import number
-from launcher.report.growing import Growing
 
 SERIES = ("best", "mean", "std", "species", "nodes", "connections", "body_nodes", "muscles", "diversity")
 PHASES = ("evaluate", "reproduce", "checkpoint", "migrate")

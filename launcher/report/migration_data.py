@@ -14,8 +14,8 @@ from typing import Any
 
 from islands import files, migration_log
 from islands.rundir import RunDir
+from launcher.growing import Growing
 from launcher.report.figures import number
-from launcher.report.growing import Growing
 
 BestAt = Mapping[str, Mapping[int, float]]
 """The best fitness of each island's generations."""

@@ -11,8 +11,8 @@ import pytest
 from islands import files
 from islands.migration_log import put_aside
 from islands.rundir import RunDir
+from launcher.growing import Growing
 from launcher.report import migration_data, run_data
-from launcher.report.growing import Growing
 from tests.launcher.made_reports import archipelago
 
 
