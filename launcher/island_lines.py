@@ -14,6 +14,7 @@ from rich.text import Text
 from launcher.rows import Row, counted
 from launcher.sparks import WIDTH
 from launcher.states import BACKOFF, DONE, FAILED, HELD, PENDING, RUNNING, STALLED, STOPPED
+from launcher.tables import number
 from launcher.utilisation import clock
 
 STYLES = {
@@ -88,12 +89,12 @@ def _columns(rows: Sequence[Row]) -> list[_Column]:
         _Column("island", [row.name for row in rows], least=8, right=False),
         _Column("state", [row.shown_state for row in rows], 8, 8, right=False),
         _Column("generations", [f"{row.done}/{row.generations}" if row.generations else "–" for row in rows], least=9),
-        _Column("best", [_number(row.best) for row in rows], 9, 6),
+        _Column("best", [number(row.best) for row in rows], 9, 6),
         _Column("trend", [row.trend for row in rows], WIDTH, 4, right=False),
         _Column("s/gen", [_pace(row) for row in rows], 8, 5),
-        _Column("restarts", [_number(row.restarts) for row in rows], least=3, needed=False),
-        _Column("CPU s", [_number(row.cpu_seconds) for row in rows], needed=False),
-        _Column("MB", [_number(row.rss_mb) for row in rows], needed=False),
+        _Column("restarts", [number(row.restarts) for row in rows], least=3, needed=False),
+        _Column("CPU s", [number(row.cpu_seconds) for row in rows], needed=False),
+        _Column("MB", [number(row.rss_mb) for row in rows], needed=False),
     ]
 
 
@@ -135,9 +136,3 @@ def _age(seconds: float) -> str:
     if seconds < 3600:
         return clock(seconds)
     return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

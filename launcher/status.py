@@ -44,13 +44,14 @@ def here(beat: dict[str, Any]) -> bool:
 def living(island: IslandDir) -> dict[str, Any] | None:
     """The identity of the process that plays an island on this machine now; None where there is none."""
     return next(
-        (found for found in (occupied.holder(island), _read(island.heartbeat)) if process.is_alive(found)), None
+        (found for found in (occupied.holder(island), read_or_nothing(island.heartbeat)) if process.is_alive(found)),
+        None,
     )
 
 
 def beat_of(islands: Sequence[IslandDir]) -> dict[str, Any]:
     """The newest heartbeat of a process that plays `islands`; {} where there is none."""
-    beats = [_read(island.heartbeat) for island in islands]
+    beats = [read_or_nothing(island.heartbeat) for island in islands]
     return max(beats, key=lambda beat: float(beat["time"]) if is_number(beat.get("time")) else 0.0, default={})
 
 
@@ -59,7 +60,7 @@ def island_status(island: IslandDir, launcher: dict[str, Any] | None = None) -> 
 
     `launcher`: the launcher.json of a launcher that lives, which knows more.
     """
-    beat = _read(island.heartbeat)
+    beat = read_or_nothing(island.heartbeat)
     process_lives = alive(beat) if beat and not here(beat) else living(island) is not None
     return judged(island, beat, process_lives, launcher)
 
@@ -103,8 +104,8 @@ def _state(
         silent = _silence(island, beat)
         return (RUNNING, None) if silent is None else (STALLED, silent)
     if island.held.exists():
-        return HELD, _read(island.held).get("reason")
-    error = _read(island.error)
+        return HELD, read_or_nothing(island.held).get("reason")
+    error = read_or_nothing(island.error)
     if error.get("exit_code") == ConfigError.exit_code:
         return FAILED, error.get("message")
     if told == RUNNING:  # it has just been started, or has just died
@@ -136,7 +137,7 @@ def _silence(island: IslandDir, beat: dict[str, Any]) -> str | None:
 
 def run_status(run: RunDir) -> dict[str, Any]:
     """A run: its plan's essentials, its launcher and all its islands."""
-    plan = _read(run.plan)
+    plan = read_or_nothing(run.plan)
     last = live.read(run)
     launcher = last if live.is_current(last) else None
     islands = [island_status(island, launcher) for island in run.islands()]
@@ -196,7 +197,8 @@ def of_all() -> Callable[[], list[dict[str, Any]]]:
     return lambda: overview(every())
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_or_nothing(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; {} where there is none that can be read."""
     with contextlib.suppress(OSError, EvolabError, ValueError):
         return files.read_json(path)
     return {}

@@ -26,12 +26,12 @@ def seeds(summary: Record) -> None:
     rows = [
         (
             str(seed["seed"]),
-            _number(seed["generations"]),
-            _number(seed["best_fitness"]),
+            number(seed["generations"]),
+            number(seed["best_fitness"]),
             mean(seed["champion"]),
-            *([_number(seed["evaluations_to_solve"])] if solvable else []),
-            _number(seed["history"][-1]["species"] if seed["history"] else None),
-            _number(seed["seconds"]),
+            *([number(seed["evaluations_to_solve"])] if solvable else []),
+            number(seed["history"][-1]["species"] if seed["history"] else None),
+            number(seed["seconds"]),
             (seed["digest"] or "–")[:16],
         )
         for seed in summary["seeds"]
@@ -46,11 +46,11 @@ def archipelago(summary: Record) -> None:
     rows = [
         (
             island["island"],
-            _number(island["generations"]) if island["generations"] is not None else island["state"],
-            _number(island["best_fitness"]),
+            number(island["generations"]) if island["generations"] is not None else island["state"],
+            number(island["best_fitness"]),
             mean(island["champion"]),
-            f"{_number(island['admitted'])} of {_number(island['received'])}",
-            _number(island["sent"]),
+            f"{number(island['admitted'])} of {number(island['received'])}",
+            number(island["sent"]),
             str(island["restarts"]),
             f"{island['cpu_utilisation']:.0%}",
         )
@@ -75,7 +75,7 @@ def statuses(runs: Sequence[Record]) -> None:
                 str(run["islands"]),
                 str(run["finished"]),
                 f"{run['generations_done']}/{run['generations']}",
-                _number(run["best"]),
+                number(run["best"]),
                 str(run["created"]),
             )
             for run in runs
@@ -106,10 +106,10 @@ def top(runs: Sequence[Record]) -> None:
             run["state"],
             ", ".join(f"{count} {state}" for state, count in run["states"].items()),
             str(run["processes"]),
-            _number(run["cpu_seconds"]),
+            number(run["cpu_seconds"]),
             "–" if run["utilisation"] is None else f"{run['utilisation']:.0%}",
             f"{run['generations_done']}/{run['generations']}",
-            _number(run["best"]),
+            number(run["best"]),
             "–" if run["cost"] is None else f"{run['cost']:.2f}",
         )
         for run in runs
@@ -130,8 +130,8 @@ def results(runs: Sequence[Record]) -> None:
                 str(run["config"]),
                 str(run["islands"]),
                 str(run["finished"]),
-                _number(run["generations"]),
-                _number(run["best_fitness"]),
+                number(run["generations"]),
+                number(run["best_fitness"]),
                 mean(run["champion"]),
             )
             for run in runs
@@ -153,11 +153,11 @@ def show(run: Record) -> None:
             island["island"],
             str(island["seed"]),
             island["state"],
-            _number(island["generations"] if island["generations"] is not None else island["done"]),
-            _number(island["best_fitness"]),
+            number(island["generations"] if island["generations"] is not None else island["done"]),
+            number(island["best_fitness"]),
             mean(island["champion"]),
-            _number(island["admitted"]),
-            _number(island["sent"]),
+            number(island["admitted"]),
+            number(island["sent"]),
             (island["digest"] or "–")[:16],
         )
         for island in run["islands"]
@@ -177,9 +177,9 @@ def comparison(report: Record) -> None:
             entry["name"],
             mean(entry),
             entry["basis"],
-            _number(entry["best_fitness"]),
+            number(entry["best_fitness"]),
             entry["verdict"],
-            _number(entry["p"]),
+            number(entry["p"]),
         )
         for entry in report["ranking"]
     ]
@@ -189,7 +189,7 @@ def comparison(report: Record) -> None:
 
 def benchmark(figures: Record) -> None:
     """`evolab benchmark`: one figure a line, and one phase a line where they were measured."""
-    _print(("figure", "value"), ((key, _number(value)) for key, value in figures.items() if key != "profile"))
+    _print(("figure", "value"), ((key, number(value)) for key, value in figures.items() if key != "profile"))
     if "profile" in figures:
         told = figures["profile"]
         whole = ("whole generation", told["seconds_per_generation"], told["cpu_seconds_per_generation"], 1.0)
@@ -208,10 +208,10 @@ def study(summary: Record) -> None:
     if summary["best"]:
         print(f"best: trial {summary['best']['trial']}, {mean(_valued(summary['best']))}")
         params = summary["best"]["params"].items()
-        _print(("parameter", "value"), ((name, _number(value)) for name, value in params))
+        _print(("parameter", "value"), ((name, number(value)) for name, value in params))
     if summary["pareto_front"]:
         print("Pareto front:")
-        rows = ((str(each["trial"]), *map(_number, each["values"])) for each in summary["pareto_front"])
+        rows = ((str(each["trial"]), *map(number, each["values"])) for each in summary["pareto_front"])
         _print(("trial", *summary["objectives"]), rows)
     if summary["cost"] is not None:
         print(f"cost: {summary['cost']:.2f}")
@@ -241,7 +241,7 @@ def best(found: Record) -> None:
         (
             str(each["trial"]),
             mean(_valued(each)),
-            *map(_number, each["values"][1:]),
+            *map(number, each["values"][1:]),
             clock(each["seconds"]),
             each["runs"][0],
         )
@@ -250,7 +250,7 @@ def best(found: Record) -> None:
     _print(("trial", f"{names[0]} (held out)", *names[1:], "time", "run"), rows)
     if found["trials"]:
         print(f"parameters of trial {found['trials'][0]['trial']}:")
-        _print(("parameter", "value"), ((name, _number(v)) for name, v in found["trials"][0]["params"].items()))
+        _print(("parameter", "value"), ((name, number(v)) for name, v in found["trials"][0]["params"].items()))
 
 
 def importance(found: Record) -> None:
@@ -271,8 +271,8 @@ def mean(entry: Record | None) -> str:
         return "–"
     low, high = entry.get("ci95") or (None, None)
     if low is None or high is None:
-        return _number(entry["mean"])
-    return f"{_number(entry['mean'])} ± {_number((high - low) / 2)}"
+        return number(entry["mean"])
+    return f"{number(entry['mean'])} ± {number((high - low) / 2)}"
 
 
 def _launcher_line(launcher: Record) -> str:
@@ -295,15 +295,16 @@ def _status_row(island: Record) -> tuple[str, ...]:
         island["island"],
         island["state"] + (f": {island['message']}" if island["message"] else ""),
         "–" if island["generations"] is None else f"{island['done']}/{island['generations']}",
-        _number(island["best"]),
-        _number(island["cpu_seconds"]),
-        _number(island["rss_mb"]),
-        _number(island["restarts"]),
+        number(island["best"]),
+        number(island["cpu_seconds"]),
+        number(island["rss_mb"]),
+        number(island["restarts"]),
         "–" if age is None else f"{clock(max(0.0, age))} ago",
     )
 
 
-def _number(value: object) -> str:
+def number(value: object) -> str:
+    """A figure as tables show it; – where there is none."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from launcher.tables import Record, _number, _print
+from launcher.tables import Record, _print, number
 from launcher.utilisation import clock
 
 
@@ -108,4 +108,4 @@ def _dollars(value: float | None) -> str:
 
 
 def _length(seconds: float) -> str:
-    return clock(seconds) if seconds >= 100 else f"{_number(float(f'{seconds:.3g}'))} s"
+    return clock(seconds) if seconds >= 100 else f"{number(float(f'{seconds:.3g}'))} s"

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from islands import files
 from islands.errors import EvolabError
 from islands.rundir import RunDir
-from launcher import events, live
+from launcher import live, status
 from launcher.dashboard.island_looks import IslandLook
-from launcher.report.event_rows import rows
+from launcher.report.event_rows import newest, rows
 from launcher.states import DONE, FAILED, HELD, OVER, PENDING, RUNNING, STALLED, STOPPED, of_run
 from launcher.utilisation import clock
 
@@ -72,7 +71,7 @@ class RunLook:
         """All that the page of a run shows, its charts aside."""
         glance = self.glance()
         if self._changed("events", self.run.events):
-            self._events = rows(_newest(self.run))[::-1]
+            self._events = rows(newest(self.run, NEWEST_EVENTS))[::-1]
         return {**glance, "rows": [_row(island) for island in self.islands], "events": self._events}
 
     @property
@@ -157,10 +156,7 @@ def _reasons(told: Sequence[dict[str, Any]]) -> str:
 
 
 def _seconds_of(look: IslandLook) -> float:
-    try:
-        value = files.read_json(look.island.result).get("seconds")
-    except (EvolabError, OSError):
-        return 0.0
+    value = status.read_or_nothing(look.island.result).get("seconds")
     return float(value) if isinstance(value, int | float) else 0.0
 
 
@@ -172,10 +168,3 @@ def _row(look: IslandLook) -> dict[str, Any]:
     row["pace"] = None if pace is None else float(f"{pace:.3g}")
     row["age"] = None if look.told["state"] in OVER else look.told["seconds_since_heartbeat"]
     return row
-
-
-def _newest(run: RunDir) -> list[dict[str, Any]]:
-    try:
-        return events.read(run, NEWEST_EVENTS)
-    except EvolabError:
-        return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from islands import files
 from islands.errors import EvolabError
 from launcher import tables
 from launcher.dashboard.places import address, shown
 from launcher.run import every
+from launcher.status import read_or_nothing
 from launcher.trials import StudyDir
 from launcher.utilisation import clock
 
@@ -28,7 +28,7 @@ class StudyLook:
         """The study as a whole, in few figures."""
         if not self.study.identity.is_file():
             raise EvolabError(f"the directory {self.study.path} is gone")
-        live, summary = _read(self.study.live), _read(self.study.summary)
+        live, summary = read_or_nothing(self.study.live), read_or_nothing(self.study.summary)
         age = time.time() - live["time"] if isinstance(live.get("time"), int | float) else None
         state = str(live.get("state") or "not started")
         lost = state in ("running", "stopping") and (age is None or age > SILENT)
@@ -52,7 +52,7 @@ class StudyLook:
     def look(self) -> dict[str, Any]:
         """All that the page of a study shows, its charts and its trials aside."""
         glance = self.glance()
-        running = _read(self.study.live).get("running") if glance["working"] else None
+        running = read_or_nothing(self.study.live).get("running") if glance["working"] else None
         return {**glance, "running": [self._flight(each) for each in running or () if isinstance(each, dict)]}
 
     def _flight(self, flight: dict[str, Any]) -> dict[str, Any]:
@@ -89,10 +89,3 @@ def _sentence(state: str, live: dict[str, Any], wanted: object, age: float | Non
         silent = f"for {clock(age)} " if age is not None else ""
         return f"Nothing has been heard {silent}of its process; the same command continues it."
     return "Not started yet."
-
-
-def _read(path: Any) -> dict[str, Any]:
-    try:
-        return files.read_json(path)
-    except (OSError, EvolabError):
-        return {}

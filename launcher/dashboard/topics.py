@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from islands.rundir import RunDir
@@ -43,14 +42,10 @@ def topic_of(places: Places, address: tuple[str, ...]) -> Topic | None:
     if thing is None:
         return None
     shown = Shown(thing)
-    folders = _folders(thing.path)
+    folders = [thing.path]
     if isinstance(shown.look, RunLook):
         return Topic(shown.look.look, lambda: folders, _goes_on, shown)
     return Topic(shown.look.look, lambda: folders, lambda value: bool(value["working"]), shown)
-
-
-def _folders(path: Path) -> list[Path]:
-    return [path]
 
 
 def _goes_on(value: dict[str, Any]) -> bool:

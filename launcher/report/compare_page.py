@@ -5,13 +5,11 @@ What a run says is `launcher.compare`'s; a study stands for its best trial, whos
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from islands.errors import ConfigError
 from islands.rundir import RunDir
@@ -34,7 +32,7 @@ def render(names: Sequence[str], found: Sequence[RunDir | StudyDir], path: Path)
     if len(tasks) > 1:
         verdict["conclusion"] = f"Scores of different tasks ({', '.join(tasks)}) cannot be compared"
         ranking = [{**entry, "verdict": "another task", "p": None, "p_mann_whitney": None} for entry in ranking]
-    links = {name: link(thing, path) for name, thing in zip(names, found, strict=True)}
+    links = {name: page.link(thing, path) for name, thing in zip(names, found, strict=True)}
     charts = [_distributions(ranking)]
     runs = [(name, thing) for name, thing in zip(names, found, strict=True) if isinstance(thing, RunDir)]
     charts += [chart for chart in (_curves(runs), _trials(names, found)) if chart is not None]
@@ -73,12 +71,6 @@ def _tasks(found: Sequence[RunDir | StudyDir]) -> list[str]:
 
     configs = [run.read(t)[1] if isinstance(t, RunDir) else identity.read(t).base for t in found]
     return list(dict.fromkeys(config.task.name for config in configs))
-
-
-def link(thing: RunDir | StudyDir, path: Path) -> str | None:
-    """Where the report of a run or study lies, as seen from `path`; None: none was written."""
-    relative = os.path.relpath(thing.report.absolute(), path.absolute().parent)
-    return quote(relative) if thing.report.is_file() else None
 
 
 def _distributions(ranking: Sequence[dict[str, Any]]) -> Chart:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from islands.errors import EvolabError
+from islands.rundir import RunDir
+from launcher import events
 from launcher.report.figures import number
 from launcher.utilisation import clock
 
@@ -12,12 +15,20 @@ BAD_EVENTS = frozenset({"restart", "fall-back", "held", "failed", "stall", "disk
 """Kinds of events that somebody should look at."""
 
 
-def rows(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def newest(run: RunDir, count: int) -> list[dict[str, Any]]:
+    """The newest events, oldest first; none where they cannot be read."""
+    try:
+        return events.read(run, count)
+    except EvolabError:
+        return []
+
+
+def rows(happened: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each event in words. `after`: time since the first of them; `at`: seconds since 1970; `bad`: look at it."""
-    times = [at for event in events if (at := number(event.get("time"))) is not None]
+    times = [at for event in happened if (at := number(event.get("time"))) is not None]
     began = min(times, default=0.0)
     found = []
-    for event in events:
+    for event in happened:
         at, kind = number(event.get("time")), str(event.get("event"))
         text = event.get("text") or (_exit_text(event) if kind == "exit" else "")
         after = "–" if at is None else clock(at - began)

@@ -10,7 +10,6 @@ from islands.errors import EvolabError
 from islands.rundir import RunDir
 from launcher import identity, run, status, study_summary, summary, tables, trials
 from launcher.report import page
-from launcher.report.compare_page import link
 from launcher.trials import StudyDir
 
 
@@ -44,7 +43,7 @@ def _told(runs: int, studies: int) -> str:
 
 
 def _run(each: RunDir, path: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": each.name, "link": link(each, path), "trouble": ""}
+    row: dict[str, Any] = {"name": each.name, "link": page.link(each, path), "trouble": ""}
     try:
         (seen,), (ended,) = status.overview([each]), summary.of_results([each])
         keys = ("state", "created", "islands", "generations_done", "generations", "best", "config")
@@ -56,7 +55,7 @@ def _run(each: RunDir, path: Path) -> dict[str, Any]:
 
 
 def _study(each: StudyDir, path: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": each.path.name, "link": link(each, path), "trouble": ""}
+    row: dict[str, Any] = {"name": each.path.name, "link": page.link(each, path), "trouble": ""}
     try:
         known = identity.read(each)
         told = study_summary.summary_of(each, known, each.trials())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment
 from markupsafe import Markup
 
+from islands.rundir import RunDir
 from launcher.report.figures import Chart
 from launcher.report.templating import asset, environment, script_data
+from launcher.trials import StudyDir
 from launcher.utilisation import clock
 
 FRAME = 240
@@ -47,6 +52,12 @@ def _templates() -> Environment:
     templates = environment()
     templates.filters |= {"figure": figure, "clock": clock, "mean": mean, "share": share}
     return templates
+
+
+def link(thing: RunDir | StudyDir, path: Path) -> str | None:
+    """Where the report of a run or study lies, as seen from `path`; None: none was written."""
+    relative = os.path.relpath(thing.report.absolute(), path.absolute().parent)
+    return quote(relative) if thing.report.is_file() else None
 
 
 def figure(value: object) -> str:

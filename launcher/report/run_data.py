@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from islands.errors import EvolabError
 from islands.rundir import RunDir
-from launcher import events, live, summary
+from launcher import live, summary
+from launcher.report.event_rows import newest
 from launcher.report.figures import number
 from launcher.report.metrics_data import IslandData, Metrics, widest
 from launcher.report.migration_data import MigrationLogs, Migrations
@@ -84,19 +84,12 @@ class Gatherer:
         width = widest(self._metrics.values())
         islands = [self._metrics[str(entry["island"])].data(entry, width) for entry in told["islands"]]
         migrations = self._logs.read(names)
-        return RunData(self.run, told, islands, live.read(self.run), _events(self.run), migrations, width)
+        return RunData(self.run, told, islands, live.read(self.run), newest(self.run, NEWEST_EVENTS), migrations, width)
 
 
 def most_points(islands: int, points: int = POINTS_IN_ALL) -> int:
     """How many points a line has at most."""
     return max(40, min(MOST_POINTS, points // max(1, islands)))
-
-
-def _events(run: RunDir) -> list[dict[str, Any]]:
-    try:
-        return events.read(run, NEWEST_EVENTS)
-    except EvolabError:
-        return []
 
 
 def over_islands(islands: Sequence[IslandData], key: str) -> tuple[list[int], list[float], list[float], list[float]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from islands.rundir import RunDir
 from launcher import tables
@@ -35,7 +33,7 @@ def render(study: StudyDir, path: Path) -> tuple[bytes, int]:
         figures=figures(data),
         objectives=list(data.identity.objectives),
         trials=trials,
-        unwritten=any(not run["written"] for trial in trials for run in trial["runs"]),
+        unwritten=any(run["href"] is None for trial in trials for run in trial["runs"]),
         command=f"evolab report {shlex.quote(str(study.path))} --with-runs",
         best=data.summary["best"],
         pareto=data.summary["pareto_front"],
@@ -117,6 +115,4 @@ def row(data: StudyData, trial: Trial, path: Path) -> dict[str, Any]:
 
 
 def _link(run: RunDir, path: Path) -> dict[str, Any]:
-    relative = os.path.relpath(run.report.absolute(), path.absolute().parent)
-    written, command = run.report.is_file(), f"evolab report {shlex.quote(str(run.path))}"
-    return {"name": run.name, "href": quote(relative), "written": written, "command": command}
+    return {"name": run.name, "href": page.link(run, path), "command": f"evolab report {shlex.quote(str(run.path))}"}
