@@ -22,6 +22,9 @@ from islands.config import Config
 from islands.errors import STOPPED, ConfigError, DiskError, EvolabError, TryAgain
 from islands.rundir import IslandDir, RunDir
 
+FILES_OF_ONE = 8
+"""Files that an island holds open, generously counted."""
+
 
 def main() -> int:
     """Parse, run, and say how it ended by the exit code (see `islands.errors`)."""
@@ -40,6 +43,7 @@ def main() -> int:
         plan = run.read_plan()
         entries = plan["islands"] if arguments.all else [entry_of(plan, arguments.island)]
         wanted = [run.island(entry["name"]).create() for entry in entries]
+        process.allow_open_files(FILES_OF_ONE * len(wanted))
         for place in wanted:
             occupied.occupy(place)  # until this process ends
         places = wanted
@@ -128,7 +132,7 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     halt.begin()
     batches = [unfinished] if plan["batched"] else [[island] for island in unfinished]
     for batch in batches:
-        if batch and not Evolution(config, task, batch, halt).run():
+        if batch and not Evolution(config, task, batch, halt, int(plan["threads"])).run():
             for island in batch:
                 island.recorder.beat("stopped", island.state, force=True)
             return STOPPED

@@ -24,7 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
 _IS_VERSION = re.compile(r"[0-9a-f]{16}")
-_DEFINES = re.compile(rb"^from islands\.(?:kernel import .*\bkernel|lanes import|tasks\.rules import)", re.MULTILINE)
+_DEFINES = re.compile(
+    rb"^from islands\.(?:kernel import .*\bkernel|lanes import|tasks\.rules import|gpu import lane)", re.MULTILINE
+)
 _IMPORTS = re.compile(rb"^from (islands[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
@@ -90,14 +92,17 @@ if FOLDER is not None:
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call, or load it from the cache; division by zero gives inf, as in NumPy."""
-    return cast(F, numba.njit(cache=FOLDER is not None, error_model="numpy")(function))
+    """Compile `function` on its first call, or load it from the cache; division by zero gives inf, as in NumPy.
+
+    While it runs, other threads of Python run, too.
+    """
+    return cast(F, numba.njit(cache=FOLDER is not None, error_model="numpy", nogil=True)(function))
 
 
 def kernel_as(signature: str) -> Callable[[F], F]:
     """`kernel` for one signature, so that small functions are not compiled anew for every literal they are given."""
 
     def compiled(function: F) -> F:
-        return cast(F, numba.njit(signature, cache=FOLDER is not None, error_model="numpy")(function))
+        return cast(F, numba.njit(signature, cache=FOLDER is not None, error_model="numpy", nogil=True)(function))
 
     return compiled

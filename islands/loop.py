@@ -6,9 +6,11 @@ own seed, files and randomness, so its history is the one it would have alone.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,7 +82,11 @@ class Island:
 class Evolution:
     """The loop over populations that share a configuration and a task."""
 
-    def __init__(self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool], threads: int = 1
+    ) -> None:
+        """`threads`: so many populations at a time are bred and written down; what comes of it is the same."""
+        self._each = ThreadPoolExecutor(threads).map if min(threads, len(islands)) > 1 else map
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
         self.breeder = breeder_of(breeding_of(config, task))
         self._fingerprint = loading.fingerprint(config)
@@ -100,8 +106,7 @@ class Evolution:
                     self._save(island)
                 return False
             halt = self.halted()
-            for island in active:
-                self.record(island, halt)
+            list(self._each(functools.partial(self.record, halt=halt), active))
             if halt:
                 return False
         for island in self.islands:
@@ -110,11 +115,10 @@ class Evolution:
 
     def advance(self, islands: Sequence[Island]) -> None:
         """One generation: migrants in and out, offspring, their evaluation."""
-        for island in islands:
-            if island.state is not None:
-                self.migrate(island)
-                if island.offspring is None:
-                    self.reproduce(island)
+        old = [island for island in islands if island.state is not None]
+        for island in old:
+            self.migrate(island)
+        list(self._each(self.reproduce, [island for island in old if island.offspring is None]))
         self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
@@ -146,8 +150,8 @@ class Evolution:
         self._evaluating = list(islands)
         scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
-        for island, scores, generation in zip(islands, scored, generations, strict=True):
-            self._enter(island, scores, generation, wall / len(islands), used / len(islands))
+        share = [(wall / len(islands), used / len(islands))] * len(islands)
+        list(self._each(self._enter, islands, scored, generations, share))
 
     def _step(self, done: int, count: int) -> None:
         """Tell the world that an evaluation goes on; give it up when a halt has waited for too long."""
@@ -159,8 +163,9 @@ class Evolution:
             if now - self._asked > PATIENCE:
                 raise Abandoned
 
-    def _enter(self, island: Island, scores: Scores, generation: int, wall: float, cpu: float) -> None:
-        """Make the evaluated offspring the island's state."""
+    def _enter(self, island: Island, scores: Scores, generation: int, spent_on: tuple[float, float]) -> None:
+        """Make the evaluated offspring the island's state; `spent_on` its evaluation: seconds of wall and of CPU."""
+        wall, cpu = spent_on
         assert island.offspring is not None
         offspring, old = island.offspring, island.state
         if scores.failed == len(scores.fitness):

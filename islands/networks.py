@@ -8,12 +8,32 @@ reads the value its source had at the previous tick.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from islands.genome.marking import CONSTANT, CONTACT, INPUT, STRAIN, VELOCITY, mark, output_mark
 from islands.kernel import kernel
+
+
+class Desk(NamedTuple):
+    """Room to work out one program in; what lies there afterwards means nothing. Arrays of int32 but for `seen`."""
+
+    into: Any  # [neurons + 1]
+    source_row: Any  # [connections]
+    target_row: Any  # [connections]
+    by_target: Any  # [connections]
+    fill_at: Any  # [neurons + 1]
+    place: Any  # [neurons]
+    stack: Any  # [neurons + 1]
+    edge: Any  # [neurons + 1]
+    seen: Any  # uint8 [neurons]
+
+
+def make_desk(neurons: int, connections: int) -> Desk:
+    """Room for genomes of at most so many neurons and connections."""
+    sizes = (neurons + 1, connections, connections, connections, neurons + 1, neurons, neurons + 1, neurons + 1)
+    return Desk._make([*(np.zeros(size, np.int32) for size in sizes), np.zeros(neurons, np.uint8)])
 
 
 @kernel
@@ -68,21 +88,21 @@ def input_slots(layout: Any, bodies: Any, muscles: Any) -> Any:
 
 @kernel
 def write_program(
-    genomes: Any, p: Any, marks: Any, inputs: Any, order: Any, first: Any, source: Any, weight: Any
+    genomes: Any, p: Any, marks: Any, inputs: Any, order: Any, first: Any, source: Any, weight: Any, desk: Any
 ) -> Any:
     """Write the program of genome `p`; returns its number of neurons K.
 
     marks: uint64 markings of the input slots, [:inputs]. Written: order int32 [K] rows of the genome's neurons
     (from 0); first int32 [K + 1]: connections of the k-th neuron are first[k] to first[k + 1]; source int32 slots and
-    weight float32 of those. Cost O(N + C log N) plus a scan of the inputs a connection.
+    weight float32 of those. `desk`: see `make_desk`. Cost O(N + C log N) plus a scan of the inputs a connection.
     """
     n0, n1 = genomes.node_start[p], genomes.node_start[p + 1]
     c0, c1 = genomes.conn_start[p], genomes.conn_start[p + 1]
     m0, m1 = genomes.muscle_start[p], genomes.muscle_start[p + 1]
     count = n1 - n0
-    into = np.zeros(count + 1, np.int32)
-    source_row = np.empty(c1 - c0, np.int32)
-    target_row = np.empty(c1 - c0, np.int32)
+    into, source_row, target_row, by_target = desk.into, desk.source_row, desk.target_row, desk.by_target
+    for n in range(count + 1):
+        into[n] = 0
     for c in range(c1 - c0):
         target_row[c] = -1
         if not genomes.conn_on[c0 + c]:
@@ -103,21 +123,21 @@ def write_program(
         into[target_row[c] + 1] += 1
     for n in range(count):
         into[n + 1] += into[n]
-    by_target = np.empty(into[count], np.int32)
-    fill_at = into[:count].copy()
+        desk.fill_at[n] = into[n]
+        desk.place[n] = -1
+        desk.seen[n] = 0
     for c in range(c1 - c0):
         if target_row[c] >= 0:
-            by_target[fill_at[target_row[c]]] = c
-            fill_at[target_row[c]] += 1
-    place = np.full(count, -1, np.int32)
-    length = _depth_first(genomes, m0, m1, n0, n1, inputs, into, by_target, source_row, order, place)
+            by_target[desk.fill_at[target_row[c]]] = c
+            desk.fill_at[target_row[c]] += 1
+    length = _depth_first(genomes, m0, m1, n0, n1, inputs, order, desk)
     at = 0
     for k in range(length):
         first[k] = at
         for e in range(into[order[k]], into[order[k] + 1]):
             c = by_target[e]
             slot = source_row[c]
-            source[at] = slot if slot < inputs else inputs + place[slot - inputs]
+            source[at] = slot if slot < inputs else inputs + desk.place[slot - inputs]
             weight[at] = genomes.conn_weight[c0 + c]
             at += 1
     first[length] = at
@@ -125,15 +145,10 @@ def write_program(
 
 
 @kernel
-def _depth_first(
-    genomes: Any, m0: Any, m1: Any, n0: Any, n1: Any, inputs: Any, into: Any, by_target: Any, source_row: Any,
-    order: Any, place: Any,
-) -> Any:  # fmt: skip
-    """Neurons that outputs depend on, sources first (post-order from every output); fills `order` and `place`."""
-    count = n1 - n0
-    stack = np.empty(count + 1, np.int32)
-    edge = np.empty(count + 1, np.int32)
-    seen = np.zeros(count, np.uint8)
+def _depth_first(genomes: Any, m0: Any, m1: Any, n0: Any, n1: Any, inputs: Any, order: Any, desk: Any) -> Any:
+    """Neurons that outputs depend on, sources first (post-order from every output); fills `order` and `desk.place`."""
+    into, source_row, by_target = desk.into, desk.source_row, desk.by_target
+    place, stack, edge, seen = desk.place, desk.stack, desk.edge, desk.seen
     length = 0
     for m in range(m0, m1):
         root = find(genomes.node_id, n0, n1, output_mark(genomes.muscle_id[m]))

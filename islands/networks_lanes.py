@@ -15,7 +15,7 @@ from islands.genome import population as columns
 from islands.genome.population import Layout
 from islands.kernel import kernel
 from islands.lanes import LANES, fill, fma, vload, vstore
-from islands.networks import input_marks, output_slots, write_program
+from islands.networks import input_marks, make_desk, output_slots, write_program
 
 F = np.float32
 
@@ -36,6 +36,7 @@ class Brain(NamedTuple):
     drive: Any  # float32 rows [muscle]: u, the outputs from -1 to 1
     marks: Any  # uint64 [slots]
     order: Any  # int32 [neurons]
+    desk: Any  # see `networks.Desk`
 
 
 def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscles: int) -> Brain:
@@ -56,6 +57,7 @@ def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscl
         drive=np.zeros(muscles * LANES, np.float32),
         marks=np.zeros(slots + 1, np.uint64),
         order=np.zeros(neurons + 1, np.int32),
+        desk=make_desk(neurons, connections),
     )
 
 
@@ -128,25 +130,32 @@ def load_deeper(brain: Any, shared: Any, lane: Any, layout: Any, slots: Any) -> 
 
 
 @kernel
+def desk_of(brain: Any, lane: Any) -> Any:
+    """Where a lane's program is worked out: markings, order, `networks.Desk`; lanes take turns."""
+    return brain.marks, brain.order, brain.desk
+
+
+@kernel
 def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
     """Put the program of genome `p` into a lane."""
     bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
     muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-    input_marks(layout, bodies, muscles, room[0], room[1], brain.marks)
+    marks, order, desk = desk_of(brain, lane)
+    input_marks(layout, bodies, muscles, room[0], room[1], marks)
     first, source, weight = brain.first[lane], brain.source[lane], brain.weight[lane]
-    count = write_program(genomes, p, brain.marks, slots, brain.order, first, source, weight)
+    count = write_program(genomes, p, marks, slots, order, first, source, weight, desk)
     brain.count[lane] = count
     n0 = genomes.node_start[p]
     for k in range(count):
-        brain.bias[k * LANES + lane] = genomes.node_bias[n0 + brain.order[k]] if layout.node_bias else F(0.0)
+        brain.bias[k * LANES + lane] = genomes.node_bias[n0 + order[k]] if layout.node_bias else F(0.0)
         brain.value[(slots + k) * LANES + lane] = F(0.0)
     if layout.activations:
         kinds = behind(brain)
         for k in range(count):
-            brain.bias[(kinds + k) * LANES + lane] = F(genomes.node_kind[n0 + brain.order[k]])
+            brain.bias[(kinds + k) * LANES + lane] = F(genomes.node_kind[n0 + order[k]])
     for j in range(room[1]):
         brain.output[j, lane] = -1
-    output_slots(genomes, p, slots, brain.order, count, brain.output[:, lane])
+    output_slots(genomes, p, slots, order, count, brain.output[:, lane])
 
 
 @kernel
@@ -216,9 +225,7 @@ def remember(brain: Any, layout: Any, slots: Any) -> Any:
 @kernel
 def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
     """Outputs of the NEAT networks into `drive`, from -1 to 1: the k-th neurons of all lanes together."""
-    most = 0
-    for lane in range(LANES):
-        most = max(most, brain.count[lane])
+    most = longest(brain)
     if layout.activations:
         at = behind(brain)
         for k in range(most):
@@ -231,12 +238,33 @@ def think_neat(brain: Any, layout: Any, slots: Any, used: Any) -> Any:
             add_up(brain, k)
             vstore(brain.value, (slots + k) * LANES, activated(vload(brain.sums, 0), layout.activation))
     for j in range(used[1]):
-        for lane in range(LANES):
-            row = brain.output[j, lane]
-            value = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
-            if layout.activation and row >= 0:
-                value = F(2.0) * value - F(1.0)
-            brain.drive[j * LANES + lane] = value
+        drive(brain, layout, j)
+
+
+@kernel
+def drive(brain: Any, layout: Any, j: Any) -> Any:
+    """All lanes' output `j` into `drive`."""
+    for lane in range(LANES):
+        drive_one(brain, layout, j, lane)
+
+
+@kernel
+def drive_one(brain: Any, layout: Any, j: Any, lane: Any) -> Any:
+    """A lane's output `j` into `drive`."""
+    row = brain.output[j, lane]
+    value = brain.value[row * LANES + lane] if row >= 0 else F(0.0)
+    if layout.activation and row >= 0:
+        value = F(2.0) * value - F(1.0)
+    brain.drive[j * LANES + lane] = value
+
+
+@kernel
+def longest(brain: Any) -> Any:
+    """Neurons in the longest program."""
+    most = 0
+    for lane in range(LANES):
+        most = max(most, brain.count[lane])
+    return most
 
 
 @kernel
@@ -244,7 +272,13 @@ def add_up(brain: Any, k: Any) -> Any:
     """The weighted sums of the k-th neurons into `sums`; lanes that have none keep what is there."""
     for lane in range(LANES):
         if k < brain.count[lane]:
-            total = brain.bias[k * LANES + lane]
-            for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
-                total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
-            brain.sums[lane] = total
+            brain.sums[lane] = sum_of(brain, k, lane)
+
+
+@kernel
+def sum_of(brain: Any, k: Any, lane: Any) -> Any:
+    """The weighted sum of a lane's k-th neuron."""
+    total = brain.bias[k * LANES + lane]
+    for c in range(brain.first[lane, k], brain.first[lane, k + 1]):
+        total += brain.weight[lane, c] * brain.value[brain.source[lane, c] * LANES + lane]
+    return total

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from islands.genome.population import BODY_GENES, BOUND, KINDS, MUSCLE_GENES, Array, Genomes, Layout, deeper
-from islands.networks import input_marks, input_slots, output_slots, write_program
+from islands.networks import input_marks, input_slots, make_desk, output_slots, write_program
 from islands.threads import torch_module
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def neat_networks(genomes: Genomes, layout: Layout, room: tuple[int, int]) -> Ne
     marks, order = np.zeros(slots + 1, np.uint64), np.zeros(neurons, np.int32)
     first, source = np.zeros(neurons + 1, np.int32), np.zeros(connections, np.int32)
     weight, driver = np.zeros(connections, np.float32), np.zeros(room[1], np.int32)
+    desk = make_desk(neurons, connections)
     sources, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     fan_in = np.zeros((count, neurons), np.int64)
     bias = np.zeros((count, neurons), np.float32)
@@ -68,7 +69,7 @@ def neat_networks(genomes: Genomes, layout: Layout, room: tuple[int, int]) -> Ne
         bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
         muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
         input_marks(layout, bodies, muscles, *room, marks)
-        length = write_program(genomes, p, marks, slots, order, first, source, weight)
+        length = write_program(genomes, p, marks, slots, order, first, source, weight, desk)
         output_slots(genomes, p, slots, order, length, driver)
         sources.append(source[: first[length]].astype(np.int64))
         weights.append(weight[: first[length]].copy())

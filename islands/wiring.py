@@ -16,7 +16,7 @@ import numpy as np
 
 from islands.genome import population as columns
 from islands.genome.population import ACTIVATIONS, HYBRID, KINDS, Array, Genomes, Layout, deeper, take
-from islands.networks import input_marks, input_slots, output_slots, write_program
+from islands.networks import input_marks, input_slots, make_desk, output_slots, write_program
 
 FORMULAS = {
     "tanh": "tanh(x)",
@@ -191,7 +191,8 @@ def _evolved(one: Genomes, layout: Layout, slots: int, parts: Sequence[str]) -> 
     first, source = np.zeros(len(one.node_id) + 2, np.int32), np.zeros(len(one.conn_id) + 1, np.int32)
     weight, driver = np.zeros(len(one.conn_id) + 1, np.float32), np.zeros(muscles, np.int32)
     input_marks(layout, one.body_id, one.muscle_id, bodies, muscles, marks)
-    length = int(write_program(one, 0, marks, slots, order, first, source, weight))
+    desk = make_desk(len(one.node_id), len(one.conn_id))
+    length = int(write_program(one, 0, marks, slots, order, first, source, weight, desk))
     output_slots(one, 0, slots, order, length, driver)
     drivers = [int(slot) - slots if slot >= 0 else None for slot in driver]
     names = {k: parts[j] for j, k in enumerate(drivers) if k is not None}

@@ -5,8 +5,10 @@ Each group runs in a process of its own, since a library makes its pool when it 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from islands import threads
 from islands.errors import ConfigError
@@ -57,7 +59,11 @@ def gpu() -> Finding:
 
     driver = os.path.exists("/proc/driver/nvidia/version")
     if torch.cuda.is_available():
-        return Finding("GPU", "ok", f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}")
+        found = f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}"
+        if importlib.util.find_spec("numba_cuda") is None:
+            do = "pip install 'evolution-lab[cuda]', if you want --device cuda for pellets or tasks without bodies"
+            return Finding("GPU", "note", f"{found}, but no numba-cuda", do)
+        return Finding("GPU", "ok", f"{found}, numba-cuda {version('numba-cuda')}")
     if driver:
         do = "install a CUDA build of PyTorch, if you want --device cuda"
         return Finding("GPU", "note", f"a driver, but PyTorch {torch.__version__} cannot use it", do)

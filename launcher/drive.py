@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from islands.config import Config
 from islands.rundir import RunDir
 from launcher import claims, cores, live, progress
 from launcher.locks import Held
@@ -34,7 +35,8 @@ def drive(run: RunDir, settings: Settings) -> Outcome:
 
 def _drive(run: RunDir, settings: Settings) -> Outcome:
     plan, config = read(run)
-    needed, elsewhere = len(plan["islands"]) * int(plan["threads"]), settings.where.elsewhere
+    together, elsewhere = one_process(plan, config), settings.where.elsewhere
+    needed = (1 if together else len(plan["islands"])) * int(plan["threads"])
     granted = cores.Cores(()) if elsewhere else cores.usable()
     wanted = needed if settings.pin and settings.claim and not elsewhere else 0
     if settings.cost_per_hour is None:
@@ -42,7 +44,7 @@ def _drive(run: RunDir, settings: Settings) -> Outcome:
     if not elsewhere:
         _refuse_what_lives_elsewhere(run)
     with progress.showing() as display, claims.claimed(granted.cpus, wanted) as claimed:
-        jobs = jobs_of(run, plan, replace(granted, cpus=claimed.cpus), settings.pin)
+        jobs = jobs_of(run, plan, together, replace(granted, cpus=claimed.cpus), settings.pin)
         watch = Watch(run, plan, config.generations, _granted(granted, plan, settings), settings, display)
         watch.announce(plan, granted)
         if claimed.taken:
@@ -72,14 +74,19 @@ def place_of(run: RunDir, settings: Settings) -> Place:
     return settings.place or recorded(live.read(run))
 
 
-def jobs_of(run: RunDir, plan: dict[str, Any], granted: cores.Cores, pin: bool) -> list[Job]:
-    """The processes that the run still needs: one for all populations of `run`, one an island otherwise."""
+def one_process(plan: dict[str, Any], config: Config) -> bool:
+    """Whether all populations live in one process: those of `run`, and an archipelago on a GPU, which is one batch."""
+    return bool(plan["command"] == "run" or (plan["command"] == "launch" and config.device != "cpu"))
+
+
+def jobs_of(run: RunDir, plan: dict[str, Any], together: bool, granted: cores.Cores, pin: bool) -> list[Job]:
+    """The processes that the run still needs: one for all populations that live `together`, one an island otherwise."""
     islands = run.islands()
     todo = [island for island in islands if not island.result.exists()]
     threads = int(plan["threads"])
-    if plan["command"] == "run":
+    if together:
         log = islands[0].log if len(islands) == 1 else run.log
-        return [Job("run", ("--all",), log, tuple(islands), threads=threads)] if todo else []
+        return [Job(str(plan["command"]), ("--all",), log, tuple(islands), threads=threads)] if todo else []
     shares = cores.share(granted, len(islands), threads, pin and bool(granted.cpus))
     indices = {entry["name"]: int(entry["index"]) for entry in plan["islands"]}
     return [

@@ -13,8 +13,8 @@ from islands.config import Config
 from islands.errors import ConfigError
 from islands.files import make_folder
 from islands.rundir import RunDir, check_name
-from islands.threads import device_of
-from launcher import island_configs, presets
+from islands.tasks import check_device
+from launcher import cores, island_configs, presets
 from launcher import run as runs
 from launcher.complaints import complaint
 from launcher.drive import Outcome, Settings, drive
@@ -45,8 +45,7 @@ class Request:
         """The configuration, with `more` overrides on top."""
         seed = () if self.seed is None else (f"seed={self.seed}",)
         config = presets.resolve(self.name, [*self.overrides, *seed, *more])
-        if config.device != "cpu":
-            device_of(config.device)
+        check_device(config)
         refuse_unplayable(config)
         return config
 
@@ -89,7 +88,8 @@ def evolve(
 def launch(
     request: Request, threads: int = 1, settings: Settings | None = None, differing: Sequence[str] = ()
 ) -> tuple[RunDir, Outcome]:
-    """`evolab launch`: an archipelago, one process an island, migration through a directory of its own.
+    """`evolab launch`: an archipelago, one process an island (on a GPU one for all, and one batch), migration through a
+    directory of its own.
 
     `differing`: what --island-config says, see `launcher.island_configs`.
     """
@@ -99,7 +99,9 @@ def launch(
     if threads < 1:
         raise ConfigError("threads", expected="at least 1", got=str(threads))
     settings.where.check(settings.detach)
-    count = config.migration.islands or max(1, settings.where.count() // threads)
+    if config.device != "cpu":
+        threads = _of_one_process(config, differing, max(threads, cores.usable().count))
+    count = config.migration.islands or max(1, settings.where.count() // (1 if config.device != "cpu" else threads))
     islands = tuple((f"island-{index:03}", config.seed) for index in range(count))
     topology.check(config.migration.topology, [name for name, _ in islands])
     own = island_configs.overrides_of(differing, config, count) if differing else []
@@ -110,6 +112,16 @@ def launch(
     if shared:
         make_folder(shared)
     return run, drive(run, settings)
+
+
+def _of_one_process(config: Config, differing: Sequence[str], threads: int) -> int:
+    """The threads of a process that has all islands; refuses what they cannot have there."""
+    if differing:
+        raise ConfigError(
+            "--island-config", expected=f"islands that are alike with device {config.device}: they are one batch",
+            got=" ".join(differing), do="leave it out, or use --device cpu",
+        )  # fmt: skip
+    return threads
 
 
 def complaints(run: RunDir, outcome: Outcome) -> list[str]:

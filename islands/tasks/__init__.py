@@ -155,6 +155,20 @@ def make(config: Config) -> Task:
     return PlainTask(RULES[config.task.name], config)
 
 
+def check_device(config: Config) -> None:
+    """A ConfigError where this machine cannot evaluate the configuration's task on its `device`."""
+    if config.device == "cpu":
+        return
+    if families.is_foreign(config.task):
+        from islands.threads import device_of
+
+        device_of(config.device)  # its networks are PyTorch's there
+    else:
+        from islands.gpu.machine import numba_cuda
+
+        numba_cuda()
+
+
 def _foreign(config: Config) -> Task:
     """A task whose rules come from elsewhere."""
     if isinstance(config.task, families.Gym):

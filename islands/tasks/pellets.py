@@ -3,8 +3,8 @@
 A creature is a body of point masses joined by spring muscles in 3-D, driven by
 its network at 10 Hz for `task.duration` seconds of 1/30 s steps. Units are m, s,
 kg, N; y is up and the ground is at 0. The physics is in `pellets_physics` (the
-compiled one) and, readable and batched, in `pellets_torch` (the reference, and
-the way onto a GPU).
+compiled one, for the CPU and, by `islands.gpu`, for a GPU) and, readable and
+batched, in `pellets_torch` (the reference).
 
     fitness = max(0, 100 N + 80 clamp((d0 - d) / d0, 0, 1) + min(20, 3 path)
                   - (20 clamp((d - d_best) / (d0 / 2), 0, 1) if N > 0) - 10 efficiency_penalty mean|u|)
@@ -15,7 +15,9 @@ pellet, d0 that distance when the pellet appeared.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +72,12 @@ class Pellets:
         """How this task's genomes are built."""
         return self._layout
 
+    @functools.cached_property
+    def _on_gpu(self) -> Any:
+        from islands.gpu import batch, machine
+
+        return batch.Pellets(machine.gpu(), self.layout)
+
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one control tick of the first genome."""
         self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.parameters._replace(steps=3))
@@ -82,9 +90,8 @@ class Pellets:
         """Play the episodes; on the CPU a creature's numbers do not depend on the others', bit for bit."""
         parameters = parameters or self.parameters
         if self.device != "cpu":
-            from islands.tasks.pellets_torch import play
-
-            return play(genomes, self.layout, parameters, items, keys, self.device)
+            played: Played = self._on_gpu.play(genomes, parameters, items, keys)
+            return played
         bodies, muscles = np.diff(genomes.body_start), np.diff(genomes.muscle_start)
         room = (int(bodies.max()), int(muscles.max()))
         slots = input_slots(self.layout, *room)

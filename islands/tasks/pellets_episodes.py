@@ -22,34 +22,32 @@ from islands.tasks.pellets_kernel import (
     load_body,
     sense,
 )
-from islands.tasks.pellets_physics import F, all_fine, move_nodes, pull_muscles
+from islands.tasks.pellets_physics import F, all_fine, get, move_nodes, pull_muscles
 
 
 @kernel
 def score(s: Any, lane: Any, eaten: Any, ticks: Any, penalty: Any) -> Any:
     """The fitness of a lane's creature as it stands (float32); the formula is `pellets.fitness`'s."""
-    row = s.lane.reshape(-1, LANES)
-    first, distance = row[physics.FIRST, lane], row[physics.DISTANCE, lane]
+    first, distance = get(s, physics.FIRST, lane), get(s, physics.DISTANCE, lane)
     progress = min(F(1.0), max(F(0.0), (first - distance) / first))
-    total = F(100.0) * F(eaten) + F(80.0) * progress + min(F(20.0), F(3.0) * row[physics.PATH, lane])
+    total = F(100.0) * F(eaten) + F(80.0) * progress + min(F(20.0), F(3.0) * get(s, physics.PATH, lane))
     if eaten > 0:
-        regress = (distance - row[physics.BEST, lane]) / (F(0.5) * first)
+        regress = (distance - get(s, physics.BEST, lane)) / (F(0.5) * first)
         total -= F(20.0) * min(F(1.0), max(F(0.0), regress))
-    total -= F(10.0) * F(penalty) * row[physics.EFFORT, lane] / F(max(1, ticks))
+    total -= F(10.0) * F(penalty) * get(s, physics.EFFORT, lane) / F(max(1, ticks))
     return total if total > F(0.0) else F(0.0)
 
 
 @kernel
 def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
     """Which limit a disqualified lane's body broke."""
-    row = s.lane.reshape(-1, LANES)
     for n in range(nodes):
         at = n * LANES + lane
         if not (np.isfinite(s.x[at]) and np.isfinite(s.y[at]) and np.isfinite(s.z[at])):
             return NOT_FINITE
-    if row[physics.FARTHEST, lane] > physics.FAR * physics.FAR:
+    if get(s, physics.FARTHEST, lane) > physics.FAR * physics.FAR:
         return TOO_FAR
-    if row[physics.HIGHEST, lane] > physics.HIGH:
+    if get(s, physics.HIGHEST, lane) > physics.HIGH:
         return TOO_HIGH
     return EXPLODED
 

@@ -18,7 +18,7 @@ from islands.lanes import LANES, fill, fma, select, vabs, vload, vmax, vmin, vsq
 from islands.networks import find
 from islands.rng import uniform
 from islands.tasks import pellets_physics as physics
-from islands.tasks.pellets_physics import DT, GRAVITY, F
+from islands.tasks.pellets_physics import DT, GRAVITY, F, get, join, put
 
 FINISHED, NOT_FINITE, TOO_FAR, TOO_HIGH, EXPLODED = range(5)
 """Why an episode ended."""
@@ -72,15 +72,12 @@ def load_body(s: Any, genomes: Any, p: Any, lane: Any, task: Any, room: Any) -> 
         given += s.mass[at] * GRAVITY * s.y[at]
     for j in range(room[1]):
         at = j * LANES + lane
-        for n in range(room[0]):
-            s.signs[(j * room[0] + n) * LANES + lane] = F(0.0)
         s.signal[at] = F(0.0)
         if j < m1 - m0:
             gene = genomes.muscle_gene[m0 + j]
             one = find(genomes.body_id, b0, b1, genomes.muscle_ends[m0 + j, 0]) - b0
             two = find(genomes.body_id, b0, b1, genomes.muscle_ends[m0 + j, 1]) - b0
-            s.signs[(j * room[0] + one) * LANES + lane] = F(-1.0)
-            s.signs[(j * room[0] + two) * LANES + lane] = F(1.0)
+            join(s, j, room[0], lane, one, two)
             a, b = one * LANES + lane, two * LANES + lane
             dx, dy, dz = s.x[b] - s.x[a], s.y[b] - s.y[a], s.z[b] - s.z[a]
             s.rest[at] = s.target[at] = gene[columns.REST]
@@ -91,17 +88,22 @@ def load_body(s: Any, genomes: Any, p: Any, lane: Any, task: Any, room: Any) -> 
             stretch = s.length[at] - s.rest[at]
             given += F(0.5) * s.stiffness[at] * stretch * stretch
         else:
+            join(s, j, room[0], lane, -1, -1)
             s.rest[at] = s.target[at] = s.length[at] = F(1.0)
             s.stiffness[at] = s.damping[at] = s.frequency[at] = s.amplitude[at] = s.phase[at] = F(0.0)
     radius = F(1.0)
     for n in range(b1 - b0):
         at = n * LANES + lane
         radius = max(radius, np.sqrt((s.x[at] - cx) ** 2 + (s.z[at] - cz) ** 2))
-    row = s.lane.reshape(-1, LANES)
-    row[:, lane] = F(0.0)
-    row[physics.CENTRE_X, lane], row[physics.CENTRE_Y, lane], row[physics.CENTRE_Z, lane] = cx, cy, cz
-    row[physics.RADIUS, lane], row[physics.TOTAL_MASS, lane] = radius, total
-    row[physics.ENERGY_GIVEN, lane], row[physics.REACH, lane] = given, REACH
+    for number in range(physics.LANE_ROWS):
+        s.lane[number * LANES + lane] = F(0.0)
+    put(s, physics.CENTRE_X, lane, cx)
+    put(s, physics.CENTRE_Y, lane, cy)
+    put(s, physics.CENTRE_Z, lane, cz)
+    put(s, physics.RADIUS, lane, radius)
+    put(s, physics.TOTAL_MASS, lane, total)
+    put(s, physics.ENERGY_GIVEN, lane, given)
+    put(s, physics.REACH, lane, REACH)
 
 
 @kernel
@@ -114,13 +116,14 @@ def drop_pellet(s: Any, lane: Any, key: Any, number: Any, angle: Any) -> Any:
     angle = turn * TWO_PI if number == 0 else angle + F(np.pi) + (turn - F(0.5)) * F(np.pi)
     nearest = F(7.0) if number == 0 else (F(8.0) if number <= 2 else F(9.0))
     edge = nearest + uniform(key, 3 * number + 1)
-    row = s.lane.reshape(-1, LANES)
-    away = edge + row[physics.RADIUS, lane]
-    row[physics.PELLET_X, lane] = row[physics.CENTRE_X, lane] + away * np.cos(angle)
-    row[physics.PELLET_Z, lane] = row[physics.CENTRE_Z, lane] + away * np.sin(angle)
-    row[physics.PELLET_Y, lane] = F(0.5) + F(0.5) * uniform(key, 3 * number + 2)
-    row[physics.FIRST, lane] = row[physics.BEST, lane] = row[physics.DISTANCE, lane] = edge
-    row[physics.GAP, lane] = F(1.0)
+    away = edge + get(s, physics.RADIUS, lane)
+    put(s, physics.PELLET_X, lane, get(s, physics.CENTRE_X, lane) + away * np.cos(angle))
+    put(s, physics.PELLET_Z, lane, get(s, physics.CENTRE_Z, lane) + away * np.sin(angle))
+    put(s, physics.PELLET_Y, lane, F(0.5) + F(0.5) * uniform(key, 3 * number + 2))
+    put(s, physics.FIRST, lane, edge)
+    put(s, physics.BEST, lane, edge)
+    put(s, physics.DISTANCE, lane, edge)
+    put(s, physics.GAP, lane, F(1.0))
     return angle
 
 

@@ -79,6 +79,64 @@ def make_lanes(nodes: int, muscles: int) -> Lanes:
 
 
 @kernel
+def get(s: Any, row: Any, lane: Any) -> Any:
+    """A creature's number `row`, see the constants above."""
+    return s.lane[row * LANES + lane]
+
+
+@kernel
+def put(s: Any, row: Any, lane: Any, value: Any) -> Any:
+    """Set a creature's number `row`."""
+    s.lane[row * LANES + lane] = value
+
+
+@kernel
+def join(s: Any, j: Any, stride: Any, lane: Any, one: Any, two: Any) -> Any:
+    """Let a lane's muscle `j` run from body node `one` to `two`; -1: there is no such muscle."""
+    for n in range(stride):
+        s.signs[(j * stride + n) * LANES + lane] = F(0.0)
+    if one >= 0:
+        s.signs[(j * stride + one) * LANES + lane] = F(-1.0)
+        s.signs[(j * stride + two) * LANES + lane] = F(1.0)
+
+
+@kernel
+def apart(s: Any, j: Any, nodes: Any, stride: Any) -> Any:
+    """The way from a muscle's first end to its second (m), and how fast it grows (m/s): x y z each."""
+    dx = dy = dz = ux = uy = uz = fill(F(0.0))
+    for n in range(nodes):
+        sign = vload(s.signs, (j * stride + n) * LANES)
+        at = n * LANES
+        dx = fma(sign, vload(s.x, at), dx)
+        dy = fma(sign, vload(s.y, at), dy)
+        dz = fma(sign, vload(s.z, at), dz)
+        ux = fma(sign, vload(s.vx, at), ux)
+        uy = fma(sign, vload(s.vy, at), uy)
+        uz = fma(sign, vload(s.vz, at), uz)
+    return dx, dy, dz, ux, uy, uz
+
+
+@kernel
+def pull_ends(s: Any, j: Any, fx: Any, fy: Any, fz: Any) -> Any:
+    """Muscle `j` pulls with this force (N) at its second end, and against it at its first."""
+    vstore(s.gx, j * LANES, fx)
+    vstore(s.gy, j * LANES, fy)
+    vstore(s.gz, j * LANES, fz)
+
+
+@kernel
+def force_on(s: Any, n: Any, stride: Any, muscles: Any) -> Any:
+    """What all muscles pull body node `n` with, N: x y z."""
+    fx = fy = fz = fill(F(0.0))
+    for j in range(muscles):
+        sign = vload(s.signs, (j * stride + n) * LANES)
+        fx = fma(sign, vload(s.gx, j * LANES), fx)
+        fy = fma(sign, vload(s.gy, j * LANES), fy)
+        fz = fma(sign, vload(s.gz, j * LANES), fz)
+    return fx, fy, fz
+
+
+@kernel
 def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> Any:
     """Move every muscle's target and set the forces g; adds the work of the moving targets to ENERGY_GIVEN.
 
@@ -91,16 +149,7 @@ def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> 
     time = vload(s.lane, STEP * LANES) * fill(DT)
     for j in range(muscles):
         row = j * LANES
-        dx = dy = dz = ux = uy = uz = zero
-        for n in range(nodes):
-            sign = vload(s.signs, (j * stride + n) * LANES)
-            at = n * LANES
-            dx = fma(sign, vload(s.x, at), dx)
-            dy = fma(sign, vload(s.y, at), dy)
-            dz = fma(sign, vload(s.z, at), dz)
-            ux = fma(sign, vload(s.vx, at), ux)
-            uy = fma(sign, vload(s.vy, at), uy)
-            uz = fma(sign, vload(s.vz, at), uz)
+        dx, dy, dz, ux, uy, uz = apart(s, j, nodes, stride)
         length = vsqrt(fma(dx, dx, fma(dy, dy, fma(dz, dz, fill(F(1e-12))))))
         inverse = one / length
         rest = vload(s.rest, row)
@@ -122,9 +171,7 @@ def pull_muscles(s: Any, nodes: Any, stride: Any, muscles: Any, hybrid: Any) -> 
         rate = fma(ux, dx, fma(uy, dy, uz * dz)) * inverse
         pull = (zero - fma(stiffness, stretch, vload(s.damping, row) * rate)) * inverse
         vstore(s.length, row, length)
-        vstore(s.gx, row, pull * dx)
-        vstore(s.gy, row, pull * dy)
-        vstore(s.gz, row, pull * dz)
+        pull_ends(s, j, pull * dx, pull * dy, pull * dz)
     vstore(s.lane, ENERGY_GIVEN * LANES, given)
 
 
@@ -147,12 +194,7 @@ def move_nodes(s: Any, nodes: Any, stride: Any, muscles: Any) -> Any:
     high = fill(F(-1e9))
     for n in range(nodes):
         at = n * LANES
-        fx = fy = fz = zero
-        for j in range(muscles):
-            sign = vload(s.signs, (j * stride + n) * LANES)
-            fx = fma(sign, vload(s.gx, j * LANES), fx)
-            fy = fma(sign, vload(s.gy, j * LANES), fy)
-            fz = fma(sign, vload(s.gz, j * LANES), fz)
+        fx, fy, fz = force_on(s, n, stride, muscles)
         push = vload(s.inverse, at) * dt
         vx = fma(fx, push, vload(s.vx, at)) * keep
         vy = (fma(fy, push, vload(s.vy, at)) - fall) * keep

@@ -1,8 +1,7 @@
 """The pellets task, readable: whole episodes of a batch of creatures in PyTorch.
 
-This is the reference that the compiled kernel is tested against, and the way onto
-a GPU; the physics is in `pellets_torch_physics`. All episodes start together. A
-creature that a limit has ended stays as it is, and leaves the batch once the ended
+This is the reference that the compiled kernel is tested against; the physics is in
+`pellets_torch_physics`. All episodes start together. A creature that a limit has ended stays as it is, and leaves the batch once the ended
 are many. Cost: about 90 tensor operations a step, whatever the number of creatures.
 """
 
@@ -32,7 +31,7 @@ from islands.tasks.pellets_torch_physics import (
     move_nodes,
     pull_muscles,
 )
-from islands.threads import device_of, torch_module
+from islands.threads import torch_module
 
 if TYPE_CHECKING:
     import torch
@@ -233,11 +232,10 @@ def results(body: Body, state: State, penalty: float) -> Tensor:
 
 
 def play(
-    genomes: Genomes, layout: Layout, parameters: Parameters, items: Array, keys: Array, device: str = "cpu",
-    dtype: Any = torch.float32,
+    genomes: Genomes, layout: Layout, parameters: Parameters, items: Array, keys: Array, dtype: Any = torch.float32
 ) -> Played:  # fmt: skip
     """Play episode i with genome `items[i]` and the pellets of stream `keys[i]`; see `islands.tasks.Task`."""
-    like = torch.zeros(0, dtype=dtype, device=device_of(device))
+    like = torch.zeros(0, dtype=dtype)
     with torch.inference_mode():
         body, networks, state, draws = start(genomes, layout, parameters, items, keys, like)
         found = results(body, state, parameters.penalty)

@@ -1,4 +1,4 @@
-"""A task without bodies, played by its `Rules`: compiled for the CPU, in PyTorch for the rest."""
+"""A task without bodies, played by its `Rules`: compiled for the CPU or, by `islands.gpu`, for a GPU."""
 
 from __future__ import annotations
 
@@ -115,6 +115,12 @@ class PlainTask:
         """How this task's genomes are built."""
         return self._layout
 
+    @functools.cached_property
+    def _on_gpu(self) -> Any:
+        from islands.gpu import batch, machine
+
+        return batch.Plain(machine.gpu(), self.rules, self.layout, self.shape)
+
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one step of the first genome."""
         self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.shape._replace(steps=1))
@@ -125,9 +131,7 @@ class PlainTask:
         if self.device == "cpu":
             played = self.play_compiled(genomes, items, keys, shape)
         else:
-            from islands.tasks.plain_torch import play
-
-            played = play(self.rules, genomes, self.layout, self.numbers, shape, items, keys, self.device)
+            played = self._on_gpu.play(genomes, self.numbers, shape, items, keys)
         return played if self.shown else replace(played, solved=None)
 
     def play_compiled(

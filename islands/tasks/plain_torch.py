@@ -1,4 +1,4 @@
-"""Tasks without bodies in PyTorch: the rules of all episodes at once, and the way onto a GPU.
+"""Tasks without bodies in PyTorch: the rules of all episodes at once; what the compiled kernels are checked against.
 
 The rules are those that are compiled for the CPU; here a number of the state is a float64 tensor of E episodes.
 Episodes that are over leave the batch.
@@ -18,7 +18,7 @@ from islands.rng import uniform
 from islands.tasks import Played
 from islands.tasks.plain import translated
 from islands.tasks.rules import End, Rules, Shape
-from islands.threads import device_of, torch_module
+from islands.threads import torch_module
 
 if TYPE_CHECKING:
     import torch
@@ -102,11 +102,10 @@ class Batch:
 
 
 def play(
-    rules: Rules, genomes: Genomes, layout: Layout, numbers: Any, shape: Shape, items: Array, keys: Array,
-    device: str = "cpu",
+    rules: Rules, genomes: Genomes, layout: Layout, numbers: Any, shape: Shape, items: Array, keys: Array
 ) -> Played:  # fmt: skip
     """As `plain.PlainTask.play`."""
-    like = torch.zeros(0, dtype=torch.float64, device=device_of(device))
+    like = torch.zeros(0, dtype=torch.float64)
     with torch.inference_mode():
         batch = Batch(rules, numbers, shape, keys, like)
         table = _play(batch, genomes, layout, torch.as_tensor(np.asarray(items, np.int64)).to(like.device), like)

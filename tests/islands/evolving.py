@@ -78,6 +78,7 @@ def evolve(
     only: Sequence[str] | None = None,
     halted: Callable[[], bool] = never,
     played_by: Callable[[Config], Task] = make,
+    threads: int = 1,
 ) -> list[Island]:
     """Evolve a run's islands (or `only` some) in this process as one batch, as `python -m islands --all` does."""
     config, plan = loading.load(run.config), run.read_plan()
@@ -90,7 +91,7 @@ def evolve(
     for island in unfinished:
         island.place.result.unlink(missing_ok=True)
     if unfinished:
-        Evolution(config, task, unfinished, halted).run()
+        Evolution(config, task, unfinished, halted, threads).run()
     return islands
 
 

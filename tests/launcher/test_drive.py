@@ -4,11 +4,13 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from launcher import drive, start, watching
+from islands.errors import ConfigError
+from launcher import cores, drive, presets, run, start, watching
 from tests.launcher.launch_stand_ins import STAND_IN
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +67,37 @@ def test_a_terminal_gets_live_lines_and_stdout_stays_clean(tmp_path: Path) -> No
     assert b"\x1b[" in seen and b"RUNNING" in seen
     assert any(line.split()[:1] == [b"island-001"] and b"/40" in line for line in seen.splitlines())
     assert out.startswith(b'{"run"') and b"\x1b" not in out
+
+
+def test_an_archipelago_on_a_gpu_is_one_process_and_so_are_the_populations_of_run(tmp_path: Path) -> None:
+    config = presets.resolve("quick", [])
+    islands = tuple((f"island-{index:03}", 1) for index in range(3))
+    directory = run.make(tmp_path / "mine", config, run.Plan("launch", "quick", islands, True, 2))
+    plan, on_gpu = directory.read_plan(), replace(config, device="cuda")
+    assert not drive.one_process(plan, config) and drive.one_process(plan, on_gpu)
+    assert drive.one_process({**plan, "command": "run"}, config)
+    assert not drive.one_process({**plan, "command": "evolve"}, on_gpu)
+    (job,) = drive.jobs_of(directory, plan, True, cores.usable(), True)
+    assert job.arguments == ("--all",) and [each.name for each in job.islands] == [name for name, _ in islands]
+    assert len(drive.jobs_of(directory, plan, False, cores.usable(), True)) == 3
+
+
+def test_islands_that_differ_are_refused_on_a_gpu_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start, "check_device", lambda config: None)  # as on a machine that has one
+    with pytest.raises(ConfigError, match=r"--island-config: expected islands that are alike with device cuda"):
+        start.launch(start.Request("quick", ("device=cuda",)), differing=["all:population=20"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_a_gpu_says_so_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    for preset, wanted in (("quick", "a GPU that numba-cuda can use"), ("digits", "a GPU that this PyTorch can use")):
+        done = subprocess.run(
+            [sys.executable, "-m", "launcher", "launch", "-c", preset, "--device", "cuda"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 2 and wanted in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

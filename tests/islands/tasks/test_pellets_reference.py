@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from islands.errors import ConfigError
 from islands.genome.population import HYBRID, take
 from islands.tasks import Played
 from islands.tasks import pellets_physics as rows
@@ -167,24 +166,3 @@ def test_an_ended_creature_keeps_its_last_state() -> None:
     for name, before, now in zip(state._fields, state, after, strict=True):
         assert torch.equal(before[1], now[1]), name
     assert not torch.equal(state.position[0], after.position[0])
-
-
-def test_asking_for_a_gpu_where_there_is_none_is_one_clear_line() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    task, genomes = first_draw(configured("pure"), 1)
-    with pytest.raises(ConfigError) as caught:
-        reference.play(genomes, task.layout, task.parameters, np.arange(1), np.zeros(1, np.uint64), "cuda")
-    assert "--device cpu" in str(caught.value) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_gpu_plays_the_same_game(mode: str) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    task, genomes = first_draw(configured(mode, "sin_raw", "all"), 64)
-    items, keys = np.arange(64), np.full(64, KEY)
-    parameters = task.parameters._replace(steps=45)
-    here = reference.play(genomes, task.layout, parameters, items, keys)
-    there = reference.play(genomes, task.layout, parameters, items, keys, "cuda")
-    assert np.quantile(np.abs(here.fitness - there.fitness), 0.9) < 1e-3
