@@ -23,7 +23,7 @@ from typing import Any
 
 from islands import files
 from islands.errors import STOPPED, ConfigError, EvolabError, TryAgain
-from islands.rundir import RunDir
+from islands.rundir import IslandDir, RunDir
 from launcher.places import Place
 from launcher.places.remote import Remote, another
 from launcher.places.slurm_task import tasks
@@ -125,9 +125,7 @@ class Slurm:
 
     def find(self, job: Job) -> SlurmJob | None:
         """The job that is noted in the island's folder, if Slurm still has it."""
-        number = ""
-        with suppress(EvolabError, OSError):
-            number = str(files.read_json(job.islands[0].place)["job"])
+        number = _number(job.islands[0])
         state = (self.states or {}).get(number, "")
         return SlurmJob(self, job, number) if state in WAITING or state in GOING else None
 
@@ -187,21 +185,17 @@ class Slurm:
                 self._asked.kill()
         elif now >= self._next:
             self._next, self._deadline = now + LOOK, now + ANSWER
-            command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
-            command += [f"--user={os.getuid()}", f"--name={name_of(self._run)}"]
             self._answer = os.memfd_create("squeue")  # a pipe would have to be read while it writes
             self._asked = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
+                _question(self._run), stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
             )
 
     def _hear(self, code: int, text: str) -> None:
         """Later failures pass: what was known stays."""
         if code == 0:
-            rows = (line.strip().partition("|") for line in text.splitlines())
-            self.states = {number: state for number, _, state in rows if state}
+            self.states = _states(text)
         elif self.states is None:
-            got = (text.strip().splitlines() or [f"exit code {code}"])[-1]
-            raise ConfigError("squeue", expected="what is in the queue", got=got, do="try again when Slurm answers")
+            raise _silent((text.strip().splitlines() or [f"exit code {code}"])[-1])
 
     def _forget(self) -> None:
         """A question that was asked before something was submitted has a stale answer."""
@@ -279,12 +273,69 @@ class SlurmJob(Remote):
         self._sent[number] = now
         self._told = self._told or number == signal.SIGTERM
         kind = [] if self.queued else [f"--signal={signal.Signals(number).name.removeprefix('SIG')}"]
-        with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                ["scancel", *kind, self.number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, timeout=ANSWER, check=False,
-            )  # fmt: skip
+        _cancel(*kind, self.number)
         self._slurm.soon()
+
+
+def under_way(run: RunDir) -> dict[str, str]:
+    """See `launcher.places.asking`. Waits for Slurm's answer."""
+    return {name: _plain(state) for name, (_, state) in _jobs(run).items()}
+
+
+def kill(run: RunDir) -> list[str]:
+    """See `launcher.places.asking`: what runs is killed at once, what waits is withdrawn."""
+    found = _jobs(run)
+    numbers = [number for number, _ in found.values()]
+    if numbers:
+        _cancel("--signal=KILL", *numbers)
+        _cancel(*numbers)
+    return list(found)
+
+
+def _jobs(run: RunDir) -> dict[str, tuple[str, str]]:
+    """Number and state of the islands' jobs that Slurm has not ended, by island."""
+    try:
+        done = subprocess.run(
+            _question(run), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ANSWER, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _silent(str(error)) from error
+    if done.returncode != 0:
+        raise _silent((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+    states = _states(done.stdout)
+    numbers = {island.name: _number(island) for island in run.islands()}
+    found = {name: (number, states.get(number, "")) for name, number in numbers.items()}
+    return {name: pair for name, pair in found.items() if pair[1] in WAITING or pair[1] in GOING}
+
+
+def _question(run: RunDir) -> list[str]:
+    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
+    return [*command, f"--user={os.getuid()}", f"--name={name_of(run)}"]
+
+
+def _states(answer: str) -> dict[str, str]:
+    """By number."""
+    rows = (line.strip().partition("|") for line in answer.splitlines())
+    return {number: state for number, _, state in rows if state}
+
+
+def _silent(got: str) -> ConfigError:
+    return ConfigError("squeue", expected="what is in the queue", got=got, do="try again when Slurm answers")
+
+
+def _number(island: IslandDir) -> str:
+    """The job that is noted in an island's folder; "" without one."""
+    with suppress(EvolabError, OSError, KeyError):
+        return str(files.read_json(island.place)["job"])
+    return ""
+
+
+def _cancel(*words: str) -> None:
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            ["scancel", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=ANSWER, check=False,
+        )  # fmt: skip
 
 
 def _plain(state: str) -> str:
