@@ -122,7 +122,7 @@ class Ray:
 def under_way(run: RunDir, place: Place) -> dict[str, str]:
     """See `launcher.places.asking`."""
     with _visit(place) as ray:
-        return dict.fromkeys((island for island, _ in _actors(ray, run)), "an actor")
+        return dict.fromkeys((island for island, _ in _actors(ray, run)), "alive")
 
 
 def kill(run: RunDir, place: Place) -> list[str]:
