@@ -20,7 +20,7 @@ help:
 	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
 	@echo "make bench  speed, beside other libraries' too, into docs/benchmarks.md; 1 when instructions regressed (about 25 minutes)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
-	@echo "make test-nfs  two hosts (user-mode Linux) on one NFS export; needs root (about 4 minutes)"
+	@echo "make test-nfs  two hosts (user-mode Linux) on one NFS export; as root (about 5 minutes)"
 
 run: $(READY)
 	$(BIN)/$(RUN) $(ARGS)

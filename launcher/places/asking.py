@@ -19,9 +19,9 @@ def asked(run: RunDir) -> Place:
 def under_way(run: RunDir, place: Place) -> dict[str, str]:
     """What the place says of the islands that it has, by name: running, pending, …; a ConfigError when it is silent."""
     if place.on == "slurm":
-        from launcher.places import slurm
+        from launcher.places import slurm_queue
 
-        return slurm.under_way(run)
+        return slurm_queue.under_way(run)
     if place.on == "ray":
         from launcher.places import ray
 
@@ -32,9 +32,9 @@ def under_way(run: RunDir, place: Place) -> dict[str, str]:
 def kill(run: RunDir, place: Place) -> list[str]:
     """Have the place end all islands that it has, queued ones too; their names."""
     if place.on == "slurm":
-        from launcher.places import slurm
+        from launcher.places import slurm_queue
 
-        return slurm.kill(run)
+        return slurm_queue.kill(run)
     if place.on == "ray":
         from launcher.places import ray
 

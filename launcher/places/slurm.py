@@ -23,8 +23,9 @@ from typing import Any
 
 from islands import files
 from islands.errors import STOPPED, ConfigError, EvolabError, TryAgain
-from islands.rundir import IslandDir, RunDir
+from islands.rundir import RunDir
 from launcher.places import Place
+from launcher.places import slurm_queue as queue
 from launcher.places.remote import Remote, another
 from launcher.places.slurm_task import tasks
 from launcher.workers import Ended, Job, environment
@@ -33,13 +34,9 @@ LOOK = 5.0
 """Seconds between two questions to Slurm's controller, one for all islands."""
 GLANCE = 0.5
 """Seconds between two looks for a task's own word: it lies on a disk that all share."""
-ANSWER = 30.0
-"""Seconds that one of its commands may take."""
 MINUTES = 240
 """The time limit of a task where nobody says one: the island goes on in the next."""
 COMMANDS = ("sbatch", "squeue", "scancel", "srun")
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-GOING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 _OURS = ("array", "output", "error", "open-mode", "input", "wrap", "job-name", "ntasks", "ntasks-per-node", "nodes")
 _KEY = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 
@@ -89,7 +86,7 @@ def parameters(run: RunDir, place: Place, threads: int, count: int) -> dict[str,
         wanted["mem"] = f"{round(place.memory * 1024)}MB"
     cpus = place.cpus or threads
     return {
-        "job_name": name_of(run),
+        "job_name": queue.name_of(run),
         "time": place.time or MINUTES,
         "cpus_per_task": cpus,
         "srun_args": [f"--cpus-per-task={cpus}"],  # since Slurm 22.05 srun does not ask sbatch
@@ -98,11 +95,6 @@ def parameters(run: RunDir, place: Place, threads: int, count: int) -> dict[str,
         "additional_parameters": {"requeue": True, **extra(place)},
         **{key: value for key, value in wanted.items() if value is not None},
     }
-
-
-def name_of(run: RunDir) -> str:
-    """What the run's jobs are called."""
-    return f"evolab-{run.path.absolute().name}"
 
 
 class Slurm:
@@ -125,9 +117,9 @@ class Slurm:
 
     def find(self, job: Job) -> SlurmJob | None:
         """The job that is noted in the island's folder, if Slurm still has it."""
-        number = _number(job.islands[0])
+        number = queue.number_of(job.islands[0])
         state = (self.states or {}).get(number, "")
-        return SlurmJob(self, job, number) if state in WAITING or state in GOING else None
+        return SlurmJob(self, job, number) if state in queue.WAITING or state in queue.GOING else None
 
     def blocked(self, job: Job) -> str:
         """A job that Slurm has given up may still have a process on a node that is cut off."""
@@ -184,18 +176,18 @@ class Slurm:
             elif now > self._deadline:
                 self._asked.kill()
         elif now >= self._next:
-            self._next, self._deadline = now + LOOK, now + ANSWER
+            self._next, self._deadline = now + LOOK, now + queue.ANSWER
             self._answer = os.memfd_create("squeue")  # a pipe would have to be read while it writes
             self._asked = subprocess.Popen(
-                _question(self._run), stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
+                queue.question(self._run), stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
             )
 
     def _hear(self, code: int, text: str) -> None:
         """Later failures pass: what was known stays."""
         if code == 0:
-            self.states = _states(text)
+            self.states = queue.states_in(text)
         elif self.states is None:
-            raise _silent((text.strip().splitlines() or [f"exit code {code}"])[-1])
+            raise queue.silent((text.strip().splitlines() or [f"exit code {code}"])[-1])
 
     def _forget(self) -> None:
         """A question that was asked before something was submitted has a stale answer."""
@@ -238,7 +230,7 @@ class SlurmJob(Remote):
     def queued(self) -> str:
         """Whether it waits for a node."""
         state = self._state
-        return f"{self.where} is {_plain(state) or 'being submitted'}" if state in ("", *WAITING) else ""
+        return f"{self.where} is {queue.plain(state) or 'being submitted'}" if state in ("", *queue.WAITING) else ""
 
     @property
     def _state(self) -> str:
@@ -250,20 +242,20 @@ class SlurmJob(Remote):
             return Ended(TryAgain.exit_code, 0.0, self.refusal)
         self._slurm.look()
         now = time.monotonic()
-        if not self.number or self._state in WAITING or now < self._looked + GLANCE:
+        if not self.number or self._state in queue.WAITING or now < self._looked + GLANCE:
             return None
         self._looked = now
         with suppress(EvolabError, OSError, KeyError):
             said = self._slurm.end_of(self.number)
             return Ended(said["code"], float(said["cpu_seconds"]))
-        return None if self._state in GOING else self._gone()
+        return None if self._state in queue.GOING else self._gone()
 
     def _gone(self) -> Ended:
         state, spent = self._state or "gone from the queue", self.cpu_seconds
         if self.job.finished:
             return Ended(0, spent)
         stopped = state == "CANCELLED" or (self._told and self._own().get("state") == "stopped")
-        return Ended(STOPPED if stopped else TryAgain.exit_code, spent, f"{self.where}: {_plain(state)}")
+        return Ended(STOPPED if stopped else TryAgain.exit_code, spent, f"{self.where}: {queue.plain(state)}")
 
     def send(self, number: int) -> None:
         """Through Slurm; a job that waits is withdrawn instead."""
@@ -273,70 +265,5 @@ class SlurmJob(Remote):
         self._sent[number] = now
         self._told = self._told or number == signal.SIGTERM
         kind = [] if self.queued else [f"--signal={signal.Signals(number).name.removeprefix('SIG')}"]
-        _cancel(*kind, self.number)
+        queue.cancel(*kind, self.number)
         self._slurm.soon()
-
-
-def under_way(run: RunDir) -> dict[str, str]:
-    """See `launcher.places.asking`. Waits for Slurm's answer."""
-    return {name: _plain(state) for name, (_, state) in _jobs(run).items()}
-
-
-def kill(run: RunDir) -> list[str]:
-    """See `launcher.places.asking`: what runs is killed at once, what waits is withdrawn."""
-    found = _jobs(run)
-    numbers = [number for number, _ in found.values()]
-    if numbers:
-        _cancel("--signal=KILL", *numbers)
-        _cancel(*numbers)
-    return list(found)
-
-
-def _jobs(run: RunDir) -> dict[str, tuple[str, str]]:
-    """Number and state of the islands' jobs that Slurm has not ended, by island."""
-    try:
-        done = subprocess.run(
-            _question(run), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ANSWER, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise _silent(str(error)) from error
-    if done.returncode != 0:
-        raise _silent((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    states = _states(done.stdout)
-    numbers = {island.name: _number(island) for island in run.islands()}
-    found = {name: (number, states.get(number, "")) for name, number in numbers.items()}
-    return {name: pair for name, pair in found.items() if pair[1] in WAITING or pair[1] in GOING}
-
-
-def _question(run: RunDir) -> list[str]:
-    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
-    return [*command, f"--user={os.getuid()}", f"--name={name_of(run)}"]
-
-
-def _states(answer: str) -> dict[str, str]:
-    """By number."""
-    rows = (line.strip().partition("|") for line in answer.splitlines())
-    return {number: state for number, _, state in rows if state}
-
-
-def _silent(got: str) -> ConfigError:
-    return ConfigError("squeue", expected="what is in the queue", got=got, do="try again when Slurm answers")
-
-
-def _number(island: IslandDir) -> str:
-    """The job that is noted in an island's folder; "" without one."""
-    with suppress(EvolabError, OSError, KeyError):
-        return str(files.read_json(island.place)["job"])
-    return ""
-
-
-def _cancel(*words: str) -> None:
-    with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(
-            ["scancel", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=ANSWER, check=False,
-        )  # fmt: skip
-
-
-def _plain(state: str) -> str:
-    return state.lower().replace("_", " ")
