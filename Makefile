@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # About two minutes: an island per usable core, migration every 10 generations, a report to open in the end. More of evolab's options go into ARGS.
 RUN := evolab launch -c neat_baseline -p 500 -g 1500 --report
 
-.PHONY: help run test check soak soak-search chaos papers bench test-systemd
+.PHONY: help run test check soak soak-search chaos papers bench test-systemd test-nfs
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
 	@echo "make bench  speed, beside other libraries' too, into docs/benchmarks.md; 1 when instructions regressed (about 25 minutes)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
+	@echo "make test-nfs  two hosts (user-mode Linux) on one NFS export; as root (about 5 minutes)"
 
 run: $(READY)
 	$(BIN)/$(RUN) $(ARGS)
@@ -54,6 +55,10 @@ bench: $(READY)
 # Needs Debian's user-mode-linux, kmod and systemd; boots them on this machine's files, read-only under an overlay.
 test-systemd: $(READY)
 	scripts/boot_systemd.sh $(ARGS)
+
+# Needs root and Debian's user-mode-linux, nfs-ganesha, nfs-ganesha-vfs and nfs-common; all in namespaces of its own.
+test-nfs: $(READY)
+	$(BIN)/python -m scripts.nfs
 
 # Runs again whenever pyproject.toml is newer, and after an interrupted set-up.
 $(READY): pyproject.toml

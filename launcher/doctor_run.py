@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from launcher import states, utilisation
+from islands.errors import ConfigError
+from islands.rundir import RunDir
+from launcher import states, status, utilisation
 from launcher.findings import Check, Finding, Verdict
 from launcher.observed import Observed, Seen, observe
+from launcher.places import Place, asking
 from launcher.run import find
 
 IDLE = 0.1
@@ -32,7 +35,29 @@ def checks(name: str) -> Sequence[Check]:
 
         return told
 
-    return [(title, about(check)) for title, check in CHECKS]
+    asked = asking.asked(run)
+    elsewhere: list[Check] = [("place", lambda: place(run, asked))] if asked.elsewhere else []
+    return [*((title, about(check)) for title, check in CHECKS), *elsewhere]
+
+
+def place(run: RunDir, asked: Place) -> Finding:
+    """What Slurm or Ray says of the islands, and those that it does not have although their files say so."""
+    try:
+        has = asking.under_way(run, asked)
+    except ConfigError as error:
+        return Finding("place", "warning", str(error), "islands go on meanwhile; ask again when it answers")
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(Counter(has.values()).items())) or "none of them"
+    found = f"{asked.title}: {counts}"
+    known = {str(island["island"]): str(island["state"]) for island in status.run_status(run)["islands"]}
+    lost = [name for name, state in known.items() if state in (states.RUNNING, states.STALLED) and name not in has]
+    if lost:
+        do = f"wait until its heartbeat is a minute old; if it is not started again: `evolab resume {run.path}`"
+        return Finding("place", "warning", f"{found}; {_names(lost)}: at work by its files, and not there", do)
+    over = [name for name in has if known.get(name) in states.OVER]
+    if over:
+        do = f"`evolab stop {run.path} --now` ends what is there, `evolab resume {run.path}` goes on"
+        return Finding("place", "note", f"{found}; {_names(over)}: {known[over[0]]} by its files, and still there", do)
+    return Finding("place", "ok", found)
 
 
 def islands(seen: Observed) -> Finding:
@@ -62,7 +87,12 @@ def stalled(seen: Observed) -> Finding:
         return Finding("stalled islands", "ok", f"none; oldest heartbeat {max(ages):.1f} s" if ages else "none")
     first = max(found, key=lambda island: island.age or 0.0)
     cause, cure = _cause(first)
-    return Finding("stalled islands", "error", f"{_names(found)}: {first.message or 'no heartbeat'}; {cause}", cure)
+    return Finding(
+        "stalled islands",
+        "error",
+        f"{_names([island.name for island in found])}: {first.message or 'no heartbeat'}; {cause}",
+        cure,
+    )
 
 
 def idle(seen: Observed) -> Finding:
@@ -72,7 +102,12 @@ def idle(seen: Observed) -> Finding:
         return Finding("idle islands", "ok", "none")
     first = min(found, key=lambda island: island.busy)
     cause, cure = _cause(first)
-    return Finding("idle islands", "warning", f"{_names(found)}: {first.busy:.0%} of a core; {cause}", cure)
+    return Finding(
+        "idle islands",
+        "warning",
+        f"{_names([island.name for island in found])}: {first.busy:.0%} of a core; {cause}",
+        cure,
+    )
 
 
 def threads(seen: Observed) -> Finding:
@@ -84,7 +119,9 @@ def threads(seen: Observed) -> Finding:
         return Finding("threads", "ok", f"at most {most} in an island" if most else "none")
     cause = "a library made a pool for all cores before it was limited (nested parallelism)"
     do = "stop and resume with evolab, which sets OMP_NUM_THREADS and its kin before an island's process begins"
-    return Finding("threads", "error", f"{_names(found)}: up to {most} threads; {cause}", do)
+    return Finding(
+        "threads", "error", f"{_names([island.name for island in found])}: up to {most} threads; {cause}", do
+    )
 
 
 def switches(seen: Observed) -> Finding:
@@ -96,7 +133,12 @@ def switches(seen: Observed) -> Finding:
     cause = "its threads or processes fight for a lock or for too few cores"
     do = "fewer islands than cores, and --threads 1: see `threads` and `load`"
     verdict: Verdict = "error" if most > BAD_STORM else "warning"
-    return Finding("context switches", verdict, f"{_names(found)}: up to {most:,.0f} a second; {cause}", do)
+    return Finding(
+        "context switches",
+        verdict,
+        f"{_names([island.name for island in found])}: up to {most:,.0f} a second; {cause}",
+        do,
+    )
 
 
 def use(seen: Observed) -> Finding:
@@ -154,6 +196,5 @@ def _cause(island: Seen) -> tuple[str, str]:
     return f"it waits, most likely for a lock or a file{where}", "see its island.log, and the disk's checks"
 
 
-def _names(found: Sequence[Seen]) -> str:
-    names = [island.name for island in found]
+def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

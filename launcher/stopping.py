@@ -12,8 +12,9 @@ from islands import files, process
 from islands.errors import EvolabError
 from islands.rundir import IslandDir, RunDir
 from launcher import live
+from launcher.places import HERE, Place, asking
 from launcher.rules import GRACE
-from launcher.states import BACKOFF, DONE, FAILED, RUNNING, STALLED
+from launcher.states import BACKOFF, DONE, FAILED, RUNNING, STALLED, STOPPED, of_run
 from launcher.status import alive, beat_of, here, living, run_status
 
 PATIENCE = GRACE + 10.0
@@ -23,7 +24,8 @@ PATIENCE = GRACE + 10.0
 def stop(run: RunDir, now: bool = False, patience: float = PATIENCE) -> dict[str, Any]:
     """Leave stop files, which outlive everybody, and wait until nothing of the run lives; what became of it.
 
-    The run's own file comes first: from then on no launcher starts an island. `now`: kill the islands at once.
+    The run's own file comes first: from then on no launcher starts an island. `now`: kill the islands at once,
+    elsewhere through their place.
     """
     islands = run.islands()
     files.leave_mark(run.stop)
@@ -31,14 +33,18 @@ def stop(run: RunDir, now: bool = False, patience: float = PATIENCE) -> dict[str
         if not island.result.exists() and island.path.is_dir():
             files.leave_mark(island.stop)
     began = time.monotonic()
-    killed = _kill(islands) if now else []
-    while _left(run, islands) and time.monotonic() - began < patience:
-        time.sleep(0.1)
+    place = asking.asked(run) if now else HERE
+    sent = asking.kill(run, place)
+    killed = sent + (_kill(islands) if now else [])
+    gone = _gone(run, place, sent, set())
+    while _left(run, islands, gone) and time.monotonic() - began < patience:
+        time.sleep(1.0 if place.elsewhere else 0.1)
+        gone = _gone(run, place, sent, gone)
         killed += _kill(islands) if now else []
     if left := [island for island in islands if living(island)]:
         killed += _kill(left)
         time.sleep(0.5)
-    status = run_status(run)
+    status = _status(run, gone)
     return {
         "run": status["run"],
         "state": status["state"],
@@ -72,8 +78,29 @@ def told(result: dict[str, Any]) -> None:
         print(f"go on with: evolab resume {result['run']}")
 
 
-def _left(run: RunDir, islands: list[IslandDir]) -> bool:
-    return live.is_current(live.read(run)) or any(living(island) or _elsewhere(island) for island in islands)
+def _left(run: RunDir, islands: list[IslandDir], gone: set[str]) -> bool:
+    return live.is_current(live.read(run)) or any(
+        living(island) or (island.name not in gone and _elsewhere(island)) for island in islands
+    )
+
+
+def _gone(run: RunDir, place: Place, sent: list[str], before: set[str]) -> set[str]:
+    """Which of the islands that `place` was told to end it has ended: `before` where it does not answer."""
+    if not sent:
+        return set()
+    with contextlib.suppress(EvolabError):
+        return set(sent) - asking.under_way(run, place).keys()
+    return before
+
+
+def _status(run: RunDir, gone: set[str]) -> dict[str, Any]:
+    """As `run_status`; the heartbeat of what its place has just killed is too young to tell."""
+    status = run_status(run)
+    for island in status["islands"]:
+        if island["island"] in gone and island["state"] in (RUNNING, STALLED, BACKOFF):
+            island["state"] = STOPPED
+    status["state"] = of_run(str(island["state"]) for island in status["islands"])
+    return status
 
 
 def _elsewhere(island: IslandDir) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import shutil
 import socket
@@ -64,7 +66,11 @@ class Ray:
 
 
 def connect(cores: int, address: str | None) -> str | None:
-    """Join the cluster at `address`, or start a Ray of `cores` CPUs here; the folder to remove after that one."""
+    """Join the cluster at `address`, or start a Ray of `cores` CPUs here; the folder to remove after that one.
+
+    Until `leave`, nothing comes out of this process's stdout: Ray prints words of its own there, among results.
+    """
+    _muted.enter_context(contextlib.redirect_stdout(_Nowhere()))
     folder = None if address else short_folder()
     local = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
     try:
@@ -93,8 +99,20 @@ def _knock(address: str) -> None:
 def leave(folder: str | None) -> None:
     """Leave the cluster, or end the Ray that was started here with its `folder`."""
     module().shutdown()
+    _muted.close()
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Nowhere(io.TextIOBase):
+    """Where Ray's own words go."""
+
+    def write(self, text: str) -> int:
+        """All of it is taken."""
+        return len(text)
+
+
+_muted = contextlib.ExitStack()
 
 
 def short_folder() -> str:

@@ -7,12 +7,12 @@ its actors along, and their islands are started on another one once nothing of t
 from __future__ import annotations
 
 import contextlib
-import io
 import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ from launcher.starting import Plain
 from launcher.workers import PROGRAM, Child, Ended, Job
 
 LOOK = 0.2
+NAMESPACE = "evolab"
+"""Where other commands find the actors."""
+ANSWER = 5.0
+"""Seconds that an actor has to pass a SIGKILL on."""
 
 
 class Agent:
@@ -83,8 +87,6 @@ class Ray:
         self._program = None if program is PROGRAM else tuple(program)
         self._folder = None if module().is_initialized() else connect(usable().count, place.address)
         self.ray = module()
-        self._muted = contextlib.redirect_stdout(_Nowhere())
-        self._muted.__enter__()
 
     def ready(self) -> bool:
         """Always."""
@@ -103,7 +105,10 @@ class Ray:
         actor = self.ray.remote(
             num_cpus=job.threads, max_restarts=0, max_concurrency=4, scheduling_strategy="SPREAD"
         )(Agent)  # fmt: skip
-        agent = actor.remote(self._run, self._program, job.name, job.arguments)
+        name = (
+            f"{_prefix(self._run)}{job.name}#{uuid.uuid4().hex}"  # of a job of its own: a lost one may still have one
+        )
+        agent = actor.options(name=name, namespace=NAMESPACE).remote(self._run, self._program, job.name, job.arguments)
         return RayIsland(self.ray, agent, job)
 
     def flush(self) -> None:
@@ -112,15 +117,45 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster; a Ray that was started here ends."""
         leave(self._folder)
-        self._muted.__exit__(None, None, None)
 
 
-class _Nowhere(io.TextIOBase):
-    """Where Ray's own messages go: it prints them to stdout, which is for results."""
+def under_way(run: RunDir, place: Place) -> dict[str, str]:
+    """See `launcher.places.asking`."""
+    with _visit(place) as ray:
+        return dict.fromkeys((island for island, _ in _actors(ray, run)), "alive")
 
-    def write(self, text: str) -> int:
-        """All of it is taken."""
-        return len(text)
+
+def kill(run: RunDir, place: Place) -> list[str]:
+    """See `launcher.places.asking`: the island's process first, which would checkpoint, then the actor."""
+    with _visit(place) as ray:
+        found = _actors(ray, run)
+        agents = [ray.get_actor(name, namespace=NAMESPACE) for _, name in found]
+        sent = [agent.send.remote(signal.SIGKILL) for agent in agents]
+        ray.wait(sent, num_returns=len(sent), timeout=ANSWER) if sent else None
+        for agent in agents:
+            ray.kill(agent)
+    return [island for island, _ in found]
+
+
+@contextlib.contextmanager
+def _visit(place: Place) -> Iterator[Any]:
+    """Ray, joined to the place's cluster for as long as this lasts."""
+    folder = connect(0, place.address)
+    try:
+        yield module()
+    finally:
+        leave(folder)
+
+
+def _actors(ray: Any, run: RunDir) -> list[tuple[str, str]]:
+    """The islands of the run that have an actor, and the actors' names."""
+    prefix = _prefix(str(run.path.absolute()))
+    names = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE]
+    return [(name.removeprefix(prefix).partition("#")[0], name) for name in names if name.startswith(prefix)]
+
+
+def _prefix(run: str) -> str:
+    return f"{run}#"
 
 
 class RayIsland(Remote):

@@ -25,6 +25,7 @@ from islands import files
 from islands.errors import STOPPED, ConfigError, EvolabError, TryAgain
 from islands.rundir import RunDir
 from launcher.places import Place
+from launcher.places import slurm_queue as queue
 from launcher.places.remote import Remote, another
 from launcher.places.slurm_task import tasks
 from launcher.workers import Ended, Job, environment
@@ -33,13 +34,9 @@ LOOK = 5.0
 """Seconds between two questions to Slurm's controller, one for all islands."""
 GLANCE = 0.5
 """Seconds between two looks for a task's own word: it lies on a disk that all share."""
-ANSWER = 30.0
-"""Seconds that one of its commands may take."""
 MINUTES = 240
 """The time limit of a task where nobody says one: the island goes on in the next."""
 COMMANDS = ("sbatch", "squeue", "scancel", "srun")
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-GOING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 _OURS = ("array", "output", "error", "open-mode", "input", "wrap", "job-name", "ntasks", "ntasks-per-node", "nodes")
 _KEY = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 
@@ -89,7 +86,7 @@ def parameters(run: RunDir, place: Place, threads: int, count: int) -> dict[str,
         wanted["mem"] = f"{round(place.memory * 1024)}MB"
     cpus = place.cpus or threads
     return {
-        "job_name": name_of(run),
+        "job_name": queue.name_of(run),
         "time": place.time or MINUTES,
         "cpus_per_task": cpus,
         "srun_args": [f"--cpus-per-task={cpus}"],  # since Slurm 22.05 srun does not ask sbatch
@@ -98,11 +95,6 @@ def parameters(run: RunDir, place: Place, threads: int, count: int) -> dict[str,
         "additional_parameters": {"requeue": True, **extra(place)},
         **{key: value for key, value in wanted.items() if value is not None},
     }
-
-
-def name_of(run: RunDir) -> str:
-    """What the run's jobs are called."""
-    return f"evolab-{run.path.absolute().name}"
 
 
 class Slurm:
@@ -125,11 +117,9 @@ class Slurm:
 
     def find(self, job: Job) -> SlurmJob | None:
         """The job that is noted in the island's folder, if Slurm still has it."""
-        number = ""
-        with suppress(EvolabError, OSError):
-            number = str(files.read_json(job.islands[0].place)["job"])
+        number = queue.number_of(job.islands[0])
         state = (self.states or {}).get(number, "")
-        return SlurmJob(self, job, number) if state in WAITING or state in GOING else None
+        return SlurmJob(self, job, number) if state in queue.WAITING or state in queue.GOING else None
 
     def blocked(self, job: Job) -> str:
         """A job that Slurm has given up may still have a process on a node that is cut off."""
@@ -186,22 +176,18 @@ class Slurm:
             elif now > self._deadline:
                 self._asked.kill()
         elif now >= self._next:
-            self._next, self._deadline = now + LOOK, now + ANSWER
-            command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
-            command += [f"--user={os.getuid()}", f"--name={name_of(self._run)}"]
+            self._next, self._deadline = now + LOOK, now + queue.ANSWER
             self._answer = os.memfd_create("squeue")  # a pipe would have to be read while it writes
             self._asked = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
+                queue.question(self._run), stdin=subprocess.DEVNULL, stdout=self._answer, stderr=subprocess.STDOUT
             )
 
     def _hear(self, code: int, text: str) -> None:
         """Later failures pass: what was known stays."""
         if code == 0:
-            rows = (line.strip().partition("|") for line in text.splitlines())
-            self.states = {number: state for number, _, state in rows if state}
+            self.states = queue.states_in(text)
         elif self.states is None:
-            got = (text.strip().splitlines() or [f"exit code {code}"])[-1]
-            raise ConfigError("squeue", expected="what is in the queue", got=got, do="try again when Slurm answers")
+            raise queue.silent((text.strip().splitlines() or [f"exit code {code}"])[-1])
 
     def _forget(self) -> None:
         """A question that was asked before something was submitted has a stale answer."""
@@ -244,7 +230,7 @@ class SlurmJob(Remote):
     def queued(self) -> str:
         """Whether it waits for a node."""
         state = self._state
-        return f"{self.where} is {_plain(state) or 'being submitted'}" if state in ("", *WAITING) else ""
+        return f"{self.where} is {queue.plain(state) or 'being submitted'}" if state in ("", *queue.WAITING) else ""
 
     @property
     def _state(self) -> str:
@@ -256,20 +242,20 @@ class SlurmJob(Remote):
             return Ended(TryAgain.exit_code, 0.0, self.refusal)
         self._slurm.look()
         now = time.monotonic()
-        if not self.number or self._state in WAITING or now < self._looked + GLANCE:
+        if not self.number or self._state in queue.WAITING or now < self._looked + GLANCE:
             return None
         self._looked = now
         with suppress(EvolabError, OSError, KeyError):
             said = self._slurm.end_of(self.number)
             return Ended(said["code"], float(said["cpu_seconds"]))
-        return None if self._state in GOING else self._gone()
+        return None if self._state in queue.GOING else self._gone()
 
     def _gone(self) -> Ended:
         state, spent = self._state or "gone from the queue", self.cpu_seconds
         if self.job.finished:
             return Ended(0, spent)
         stopped = state == "CANCELLED" or (self._told and self._own().get("state") == "stopped")
-        return Ended(STOPPED if stopped else TryAgain.exit_code, spent, f"{self.where}: {_plain(state)}")
+        return Ended(STOPPED if stopped else TryAgain.exit_code, spent, f"{self.where}: {queue.plain(state)}")
 
     def send(self, number: int) -> None:
         """Through Slurm; a job that waits is withdrawn instead."""
@@ -279,13 +265,5 @@ class SlurmJob(Remote):
         self._sent[number] = now
         self._told = self._told or number == signal.SIGTERM
         kind = [] if self.queued else [f"--signal={signal.Signals(number).name.removeprefix('SIG')}"]
-        with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                ["scancel", *kind, self.number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, timeout=ANSWER, check=False,
-            )  # fmt: skip
+        queue.cancel(*kind, self.number)
         self._slurm.soon()
-
-
-def _plain(state: str) -> str:
-    return state.lower().replace("_", " ")

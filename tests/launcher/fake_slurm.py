@@ -120,15 +120,15 @@ def squeue(*arguments: str) -> None:
 
 
 def scancel(*arguments: str) -> None:
-    *options, task = arguments
-    kind = options[0].partition("=")[2] if options else ""
-    if not kind:
-        change(task, state="CANCELLED")
+    kind = next((word.partition("=")[2] for word in arguments if word.startswith("--signal=")), "")
     import psutil
 
-    for process in below_srun(task):
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(getattr(signal, f"SIG{kind or 'TERM'}"))
+    for task in (word for word in arguments if not word.startswith("--")):
+        if not kind:
+            change(task, state="CANCELLED")
+        for process in below_srun(task):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(getattr(signal, f"SIG{kind or 'TERM'}"))
 
 
 def below_srun(task: str) -> list[psutil.Process]:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,18 @@ def test_without_ray_one_line_says_what_to_install(
     assert (code, out) == (2, "")
     assert err == "evolab: --backend ray: expected Ray, got no module named ray; pip install 'evolution-lab[ray]'\n"
     assert not (folder / "studies").exists()
+
+
+def test_what_ray_prints_does_not_reach_stdout_which_is_for_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chatty(**_: object) -> None:
+        print("Ray has something to say")
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=chatty, shutdown=chatty))
+    for _ in range(2):
+        folder = ray.connect(1, None)
+        print("as Ray does later")
+        ray.leave(folder)
+    print("a result")
+    assert capsys.readouterr().out == "a result\n"

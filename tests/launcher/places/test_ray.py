@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from islands import files
+from islands import files, process
 from islands.rundir import RunDir
+from launcher import doctor_run
 from launcher.backends.ray import module
+from launcher.places import asking
 from tests.launcher import launches
-from tests.launcher.launches import ROOT, Launch, at_generation, seen, told, wait_for
+from tests.launcher.launches import ROOT, Launch, at_generation, beat, seen, told, wait_for
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is an extra", allow_module_level=True)
@@ -83,6 +86,25 @@ def test_islands_of_a_node_that_is_lost_go_on_on_another_from_their_checkpoints(
     assert seen(victim)[1]["from"] >= 3 and len(seen(other)) == 1
     assert "is lost" in told(run, "restart", victim.name)[0]["reason"]
     assert len({record["generation"] for record in files.read_jsonl(victim.metrics)}) == 100
+
+
+@pytest.mark.soak
+def test_stop_now_and_doctor_find_the_actors_of_a_cluster(
+    launch: Callable[..., Launch], tmp_path: Path, cluster: Cluster
+) -> None:
+    run = RunDir(tmp_path / "mine")
+    launched = launch(2, 100_000, "mine", place=cluster.place)
+    for island in wait_for(lambda: run.plan.exists() and len(run.islands()) == 2 and run.islands(), 60):
+        wait_for(at_generation(island, 2), 60)
+    found = dict(doctor_run.checks(str(run.path)))["place"]()
+    assert (found.verdict, found.found) == ("ok", "on Ray: 2 alive")
+    frozen = beat(run.island("island-000"))
+    os.kill(frozen["pid"], signal.SIGSTOP)
+    files.leave_mark(run.stop)
+    assert "island-000" in asking.kill(run, asking.asked(run))
+    wait_for(lambda: not process.is_alive(frozen), 5)
+    assert launches.evolab(tmp_path, "stop", "mine", "--now", within=120).returncode == 0
+    assert launched.end()[0] == 143
 
 
 @pytest.mark.soak

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from islands import files
+from islands import files, process
 from islands.errors import ConfigError
 from islands.rundir import RunDir
+from launcher import doctor_run, stopping
 from launcher.places import Place, slurm
 from launcher.status import run_status
 from tests.launcher import fake_slurm
@@ -34,6 +36,10 @@ class Cluster:
 
     def do(self, *command: str) -> None:
         subprocess.run(command, check=True)
+
+    def change(self, job: str, state: str) -> None:
+        record = self.folder / "jobs" / job
+        record.write_text(json.dumps({**json.loads(record.read_text()), "state": state}))
 
     def state(self, job: str) -> str:
         return str(json.loads((self.folder / "jobs" / job).read_text())["state"])
@@ -187,6 +193,68 @@ def test_stop_and_logs_work_without_a_launcher_and_resume_goes_on_where_it_was(
     _, progress = interrupted(launched)
     assert "on Slurm" in progress and cluster.jobs == ["1_0", "1_1", "2_0", "2_1"]
     assert all(seen(island)[1]["from"] >= 3 for island in run.islands())
+
+
+@pytest.mark.parametrize("launcher", ["lives", "is dead"])
+def test_stop_now_ends_jobs_through_slurm_those_that_wait_too(
+    launch: Callable[..., Launch], tmp_path: Path, run: RunDir, cluster: Cluster, launcher: str
+) -> None:
+    launched = launch(2, 100_000, "mine", place=ON_SLURM, faults="island-000:hang")
+    beats = all_at(run, 2, 2)
+    if launcher == "is dead":
+        launched.process.kill()
+        launched.process.wait()
+    cluster.hold.touch()
+    cluster.do("scontrol", "requeue", "1_1")
+    cluster.do("scancel", "--signal=KILL", "1_1")
+    wait_for(lambda: cluster.state("1_1") == "PENDING")
+    done = evolab(tmp_path, "stop", "mine", "--now", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["killed"] == ["island-000", "island-001"]
+    assert [cluster.state(job) for job in cluster.jobs] == ["CANCELLED", "CANCELLED"]
+    assert [island["state"] for island in run_status(run)["islands"]] == ["STOPPED", "STOPPED"]
+    assert not any(process.is_alive(found) for found in beats)
+    if launcher == "lives":
+        assert launched.end()[0] == 143
+
+
+def test_what_slurm_has_ended_is_over_although_its_heartbeat_on_another_machine_is_young(
+    launch: Callable[..., Launch], run: RunDir, cluster: Cluster
+) -> None:
+    launched = launch(1, 100_000, "mine", place=ON_SLURM)
+    all_at(run, 3, 1)
+    launched.process.kill()
+    launched.process.wait()
+    cluster.do("scancel", "--signal=STOP", "1_0")  # it writes no more
+    island = run.island("island-000")
+    files.write_json(island.heartbeat, {**beat(island), "boot_id": "another", "time": time.time()})
+    files.remove(island.lock)
+    result = stopping.stop(run, now=True, patience=20.0)
+    assert (result["state"], stopping.over(result)) == ("STOPPED", True) and result["seconds"] < 20
+
+
+def test_doctor_asks_slurm_where_the_islands_are(
+    launch: Callable[..., Launch], run: RunDir, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = launch(2, 100_000, "mine", place=ON_SLURM)
+    all_at(run, 3, 2)
+
+    def place() -> tuple[str, str]:
+        found = dict(doctor_run.checks(str(run.path)))["place"]()
+        assert found.do or found.verdict == "ok"
+        return found.verdict, found.found
+
+    assert place() == ("ok", "on Slurm: 2 running")
+    launched.process.kill()
+    launched.process.wait()
+    cluster.change("1_1", state="FAILED")
+    verdict, found = place()
+    assert verdict == "warning" and found == "on Slurm: 1 running; island-001: at work by its files, and not there"
+    cluster.change("1_1", state="RUNNING")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        verdict, found = place()
+    assert verdict == "warning" and "expected what is in the queue" in found
 
 
 def test_the_next_launcher_finds_jobs_in_the_queue_and_at_work(
