@@ -215,12 +215,13 @@ class Migrator:
             fault_point("migrate.scoring")
         scores = iter(score(concatenate(decoded)).tolist() if decoded else [])
         genomes_of = iter(decoded)
+        worst_first = ranking(population.fitness)[::-1] if good else np.zeros(0, np.int64)
         lines = []
         for arrival in arrivals:
             reason, slot, blob = arrival.reason, None, None
             if arrival.genome is not None:
                 genome, value = next(genomes_of), float(next(scores))
-                reason, slot = self._slot_for(population, genome, value, newcomers, slots)
+                reason, slot = self._slot_for(population, worst_first, genome, value, newcomers, slots)
                 if slot is not None:
                     blob = base64.b64encode(arrival.genome).decode()
                     newcomers.append(genome)
@@ -231,9 +232,10 @@ class Migrator:
         return lines, newcomers, fitness
 
     def _slot_for(
-        self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int]
-    ) -> tuple[str, int | None]:
-        """The slot that an immigrant takes, or why none: (reason, slot)."""
+        self, population: Population, worst_first: Array, genome: Genomes, value: float, admitted: list[Genomes],
+        taken: list[int],
+    ) -> tuple[str, int | None]:  # fmt: skip
+        """The slot that an immigrant takes, or why none: (reason, slot). `worst_first`: the population's rows."""
         here = population.genomes
         if any(row not in taken for row in rows_equal_to(here, genome, 0)):
             return "duplicate", None
@@ -241,7 +243,6 @@ class Migrator:
             return "duplicate", None
         if not np.isfinite(value):
             return "evaluation failed", None
-        worst_first = ranking(population.fitness)[::-1]
         worst = next((row for row in map(int, worst_first) if row not in taken), None)
         if worst is None:
             return "no slot left", None

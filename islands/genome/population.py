@@ -300,10 +300,11 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
     for name in ("body_gene", "muscle_gene", "node_bias", "conn_weight", "shared"):
         if not np.isfinite(getattr(genomes, name)).all():
             return f"not-finite: {name}"
-    known = [kind for kind in range(KIND_COUNT) if layout.activations >> kind & 1]
-    hidden = genomes.node_id >> np.uint64(56) > 0  # see `marking.is_output`
-    if not ((genomes.node_kind == NETWORKS_OWN) | (hidden & np.isin(genomes.node_kind, known))).all():
-        return "shape: a neuron with a function that it cannot have"
+    if genomes.node_kind.any():
+        known = [kind for kind in range(KIND_COUNT) if layout.activations >> kind & 1]
+        hidden = genomes.node_id >> np.uint64(56) > 0  # see `marking.is_output`
+        if not ((genomes.node_kind == NETWORKS_OWN) | (hidden & np.isin(genomes.node_kind, known))).all():
+            return "shape: a neuron with a function that it cannot have"
     return _broken_reference(genomes, layout)
 
 
@@ -320,14 +321,21 @@ def _broken_reference(genomes: Genomes, layout: Layout) -> str:
             if np.any(ids[1:] <= ids[:-1]):
                 return f"shape: {name} rows are not sorted by marking"
         ends = genomes.muscle_ends[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-        if layout.body and not np.isin(ends, tables["body"]).all():
+        if layout.body and not _all_among(ends, tables["body"]):
             return "shape: a muscle without its body node"
         if layout.body and (len(tables["body"]) < 2 or not len(ends)):
             return "shape: a body without muscles"
         targets = genomes.conn_ends[genomes.conn_start[p] : genomes.conn_start[p + 1], 1]
-        if not np.isin(targets, tables["node"]).all():
+        if not _all_among(targets, tables["node"]):
             return "shape: a connection without its target"
     return ""
+
+
+def _all_among(values: Array, ids: Array) -> bool:
+    """Whether each value is one of `ids`, which are sorted."""
+    if not len(ids):
+        return not values.size
+    return bool((ids[np.minimum(np.searchsorted(ids, values), len(ids) - 1)] == values).all())
 
 
 def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
@@ -350,4 +358,10 @@ def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
     for start_name in _TABLES:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
-    return [int(row) for row in np.flatnonzero(alike) if equal(genomes, int(row), other, slot)]
+    rows = np.flatnonzero(alike)
+    for start_name, name in _TELLING[:3]:
+        a, b = getattr(genomes, start_name), getattr(other, start_name)
+        if b[slot + 1] > b[slot]:
+            first = getattr(genomes, name)[a[rows]] == getattr(other, name)[b[slot]]
+            rows = rows[first.all(axis=tuple(range(1, first.ndim)))]
+    return [int(row) for row in rows if equal(genomes, int(row), other, slot)]

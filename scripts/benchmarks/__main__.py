@@ -16,9 +16,16 @@ from types import ModuleType
 
 from islands import files
 from islands.errors import EvolabError
-from scripts.benchmarks import field, gate, pieces, seeing, speed
+from scripts.benchmarks import cores, field, gate, pieces, pygmo, seeing, speed
 
-PIECES: dict[str, ModuleType] = {"speed": speed, "field": field, "gate": gate, "seeing": seeing}
+PIECES: dict[str, ModuleType] = {
+    "speed": speed,
+    "field": field,
+    "cores": cores,
+    "pygmo": pygmo,
+    "gate": gate,
+    "seeing": seeing,
+}
 """Each has a TITLE, `measure(quick)`, which returns its figures, and `section(figures)`, which returns Markdown."""
 HEAD = """\
 # Benchmarks

@@ -135,9 +135,12 @@ def one_slice(arm: Arm, cpus: Sequence[int], seconds: float) -> dict[str, float]
         arm.send(signal.SIGSTOP)
     progress, wall, cpu, own, busy, mine = (b - a for a, b in zip(before, after, strict=True))
     return {
-        "cpu": own / progress, "launcher": (own - cpu) / progress, "wall": wall * len(arm.pids) / progress, "foreign": max(0.0, busy - own - mine) / wall,
+        "cpu": own / progress,
+        "launcher": (own - cpu) / progress,
+        "wall": wall * len(arm.pids) / progress,
+        "foreign": max(0.0, busy - own - mine) / wall,
         "utilisation": cpu / (wall * len(arm.pids)),
-    }  # fmt: skip
+    }
 
 
 def section(found: dict[str, Any]) -> str:

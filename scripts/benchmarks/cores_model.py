@@ -1,0 +1,156 @@
+"""128 and 1,000 islands on a core each, from what was measured here: the efficiency to expect, and what breaks first.
+
+The model: every island has a core of its own and computes a generation in its measured CPU time, give or take a tenth.
+It then writes its checkpoint, and every so many generations a migration, each a number of durable writes. These share
+one disk: a queue, first come first served, with as many servers and such a service time as the disk here was measured
+to have with one writer and with many. A publication holds the outbox's lock while it is written, and the one reader of
+a ring waits for it. The launcher takes what it was measured to take, growing with the islands, from the first core.
+Efficiency is computing over elapsed time, all islands together. Memory bandwidth, caches and clocks that fall when all
+cores are busy are not in it: no machine with 128 cores was there to measure them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import resource
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from islands import files
+from launcher import host
+from scripts.benchmarks.pieces import short, table
+
+COUNTS = (2, 8, 32, 128, 1_000)
+EVERY = 10
+"""Generations between two migrations and, beside 1, between two checkpoints."""
+PER_MIGRATION = 4
+"""Durable writes: the publication, and three times the log."""
+BEATS = 2.0
+"""Heartbeats a second, each a durable write."""
+SIZE = 200_000
+"""Bytes of a checkpoint of a population of 500, about."""
+WRITERS = 16
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of CPU a generation and a migration; the disk's service time and how many writes it serves at once;
+    cores that the launcher takes for each island."""
+
+    generation: float
+    migration: float
+    write: float
+    servers: int
+    launcher: float
+
+
+def disk(quick: bool) -> dict[str, float]:
+    """Durable writes a second of one writer, and of many at a time."""
+    with tempfile.TemporaryDirectory(prefix="evolab-cores-") as name:
+        folder, data, times = Path(name), bytes(SIZE), 20 if quick else 60
+
+        def write(index: int) -> None:
+            for _ in range(times):
+                files.replace_atomically(folder / str(index), data)
+
+        began = time.perf_counter()
+        write(0)
+        one = times / (time.perf_counter() - began)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            began = time.perf_counter()
+            list(pool.map(write, range(WRITERS)))
+        return {"one": one, "many": WRITERS * times / (time.perf_counter() - began)}
+
+
+def costs(found: dict[str, Any]) -> Costs:
+    """What the model needs, from the piece's figures."""
+    usual = next(row for row in found["migration"] if row["population"] == 500)
+    few, many = found["many"]
+    one, most = found["disk"]["one"], found["disk"]["many"]
+    grown = max(0.0, many["launcher cores"] - few["launcher cores"]) / (many["islands"] - few["islands"])
+    return Costs(usual["generation cpu"], usual["cpu"], 1 / one, max(1, round(most / one)), grown)
+
+
+def efficiency(cost: Costs, islands: int, checkpoints: int, generations: int = 60) -> float:
+    """Computing over elapsed time of so many islands, a core each; a checkpoint every `checkpoints` generations."""
+    draw = random.Random(1)
+    disk = [0.0] * cost.servers  # when each of its servers is free
+    locks = [0.0] * islands  # until when each outbox is held
+    slower = [1.0 + min(1.0, cost.launcher * islands) * (index == 0) for index in range(islands)]
+    due = [(draw.random() * cost.generation, index, 0) for index in range(islands)]
+    heapq.heapify(due)
+    busy, end = 0.0, 0.0
+    beats = [0.0] * islands
+
+    def written(now: float, times: int) -> float:
+        for _ in range(times):
+            now = max(now, heapq.heappop(disk)) + cost.write
+            heapq.heappush(disk, now)
+        return now
+
+    while due:
+        now, index, generation = heapq.heappop(due)
+        worked = cost.generation * draw.uniform(0.9, 1.1)
+        computing = worked * slower[index]
+        if generation % EVERY == index % EVERY:
+            now = max(now, locks[index], locks[index - 1])
+            locks[index] = written(now, 1)
+            now = written(locks[index], PER_MIGRATION - 1) + cost.migration
+        now += computing
+        writes = int(generation % checkpoints == index % checkpoints) + int(now - beats[index] > 1 / BEATS)
+        beats[index] = now if now - beats[index] > 1 / BEATS else beats[index]
+        now = written(now, writes)
+        busy, end = busy + worked, max(end, now)
+        if generation + 1 < generations:
+            heapq.heappush(due, (now, index, generation + 1))
+    return busy / (end * islands)
+
+
+def breaking(found: dict[str, Any], cost: Costs) -> list[tuple[str, str, str, float]]:
+    """What there is of each thing here, what an island takes of it, and at how many islands it is used up."""
+    many, few = found["many"][1], found["many"][0]
+    ratio = {key: (many[key] - few[key]) / (many["islands"] - few["islands"]) for key in ("PSS MB", "status CPU s")}
+    rate = found["disk"]["many"]
+    every = [(1 / checkpoints + PER_MIGRATION / EVERY) / cost.generation + BEATS for checkpoints in (1, EVERY)]
+    ram, pids = 1e3 * host.memory().total, int(Path("/proc/sys/kernel/pid_max").read_text())
+    memory = many["whole tree MB"] / many["islands"]
+    opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    status, free = max(ratio["status CPU s"], 1e-9), 0.5 - few["status CPU s"]
+    look = max(cost.launcher, 1e-6)
+    there = f"{short(rate)} durable writes/s"
+    lines = [
+        ("the disk, a checkpoint every generation", there, f"{short(every[0])}/s", rate / every[0]),
+        (f"the disk, a checkpoint every {EVERY}", there, f"{short(every[1])}/s", rate / every[1]),
+        ("the launcher's looks", "1 core", f"{short(1e3 * look)} ms/s", 1 / look),
+        ("memory, islands of a tiny task", f"{ram:,.0f} MB", f"{short(memory)} MB", ram / memory),
+        ("the launcher's open files", f"{opened:,}", "3 at most", opened / 3),
+        ("processes", f"{pids:,}", "1", pids),
+        ("`evolab status` within half a second", "0.5 s", f"{short(1e3 * status)} ms", free / status),
+    ]
+    return sorted(lines, key=lambda line: line[3])
+
+
+def section(found: dict[str, Any]) -> str:
+    """The efficiency to expect, and what breaks first."""
+    cost = costs(found)
+    rows = [
+        (f"{count:,}", *(f"{efficiency(cost, count, checkpoints):.1%}" for checkpoints in (1, EVERY)))
+        for count in COUNTS
+    ]
+    header = ("islands, a core each", "a checkpoint every generation (default)", f"a checkpoint every {EVERY}")
+    lines = [(what, there, each, f"{islands:,.0f}") for what, there, each, islands in breaking(found, cost)]
+    first = lines[0]
+    wide = ("what", "there is here", "an island takes", "enough for so many islands")
+    return (
+        f"Simulated from a generation of {short(1e3 * cost.generation)} ms, a migration of"
+        f" {short(1e3 * cost.migration)} ms and durable writes of {short(1e3 * cost.write)} ms, {cost.servers} at a"
+        f" time ({short(found['disk']['many'])} a second); the model is in `scripts/benchmarks/cores_model.py`, and"
+        f" leaves memory bandwidth, caches and clocks out.\n\n{table(header, rows)}\n\nWhat breaks first, with this"
+        f" machine's disk and limits: {first[0]}, at about {first[3]} islands. Islands and launcher use no inotify, and"
+        f" run and pool have a folder with an entry an island.\n\n{table(wide, lines)}"
+    )
