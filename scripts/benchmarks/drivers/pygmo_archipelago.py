@@ -32,7 +32,7 @@ class Slow:
 
 def archipelago(kind: Any, algorithm: Any, numbers: int, population: int) -> Any:
     return pygmo.archipelago(
-        n=2, t=pygmo.ring(2), udi=kind, algo=pygmo.algorithm(algorithm), prob=pygmo.problem(pygmo.rosenbrock(numbers)),
+        n=2, t=pygmo.ring(), udi=kind, algo=pygmo.algorithm(algorithm), prob=pygmo.problem(pygmo.rosenbrock(numbers)),
         pop_size=population,
     )  # fmt: skip
 
