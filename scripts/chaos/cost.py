@@ -60,7 +60,7 @@ def measured(
         beats = runs.wait_for(lambda: all_running(run), 60, "that all islands run")
         pids = [int(beat["pid"]) for beat in beats]
         migrate(run, 5)
-        row |= pace(run, pids, launcher.pid, 2 if report.quick else 5)
+        row |= pace(run, pids, launcher.pid, 5)
         row |= memory([*pids, launcher.pid]) | held([*pids, launcher.pid])
         row |= calls(report, run, folder, pids)
         row |= growth(report, run)
