@@ -11,11 +11,13 @@ cores are busy are not in it: no machine with 128 cores was there to measure the
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 import resource
 import tempfile
 import time
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,37 +80,56 @@ def costs(found: dict[str, Any]) -> Costs:
 
 def efficiency(cost: Costs, islands: int, checkpoints: int, generations: int = 60) -> float:
     """Computing over elapsed time of so many islands, a core each; a checkpoint every `checkpoints` generations."""
-    draw = random.Random(1)
-    disk = [0.0] * cost.servers  # when each of its servers is free
-    locks = [0.0] * islands  # until when each outbox is held
-    slower = [1.0 + min(1.0, cost.launcher * islands) * (index == 0) for index in range(islands)]
-    due = [(draw.random() * cost.generation, index, 0) for index in range(islands)]
+    sea = Sea(cost, islands, checkpoints, generations)
+    lives = [sea.life(index) for index in range(islands)]
+    due = [(next(life), index) for index, life in enumerate(lives)]
     heapq.heapify(due)
-    busy, end = 0.0, 0.0
-    beats = [0.0] * islands
-
-    def written(now: float, times: int) -> float:
-        for _ in range(times):
-            now = max(now, heapq.heappop(disk)) + cost.write
-            heapq.heappush(disk, now)
-        return now
-
+    elapsed = [0.0] * islands
     while due:
-        now, index, generation = heapq.heappop(due)
-        worked = cost.generation * draw.uniform(0.9, 1.1)
-        computing = worked * slower[index]
-        if generation % EVERY == index % EVERY:
-            now = max(now, locks[index], locks[index - 1])
-            locks[index] = written(now, 1)
-            now = written(locks[index], PER_MIGRATION - 1) + cost.migration
-        now += computing
-        writes = int(generation % checkpoints == index % checkpoints) + int(now - beats[index] > 1 / BEATS)
-        beats[index] = now if now - beats[index] > 1 / BEATS else beats[index]
-        now = written(now, writes)
-        busy, end = busy + worked, max(end, now)
-        if generation + 1 < generations:
-            heapq.heappush(due, (now, index, generation + 1))
-    return busy / (end * islands)
+        now, index = heapq.heappop(due)
+        elapsed[index] = now
+        with contextlib.suppress(StopIteration):
+            heapq.heappush(due, (lives[index].send(now), index))
+    return sea.computed / sum(elapsed)
+
+
+class Sea:
+    """What islands share: the disk, and outboxes. Times in seconds."""
+
+    def __init__(self, cost: Costs, islands: int, checkpoints: int, generations: int) -> None:
+        self.cost, self.islands, self.checkpoints, self.generations = cost, islands, checkpoints, generations
+        self.computed = 0.0
+        self._draw = random.Random(1)
+        self._disk = [0.0] * cost.servers  # when each of its servers is free
+        self._held = [0.0] * islands  # until when each outbox is
+
+    def life(self, index: int) -> Generator[float, float, None]:
+        """An island: yields the moment at which it goes on, and is sent it when it has come."""
+        cost, beat = self.cost, 0.0
+        slower = 1.0 + (cost.launcher * self.islands if index == 0 else 0.0)
+        now = yield self._draw.random() * cost.generation
+        for generation in range(self.generations):
+            if generation % EVERY == index % EVERY:
+                now = yield max(now, self._held[index], self._held[index - 1])
+                self._held[index] = self._written(now)
+                now = yield self._held[index]
+                for _ in range(PER_MIGRATION - 1):
+                    now = yield self._written(now)
+                now = yield now + cost.migration
+            work = cost.generation * self._draw.uniform(0.9, 1.1)
+            self.computed += work
+            now = yield now + work * slower
+            if generation % self.checkpoints == index % self.checkpoints:
+                now = yield self._written(now)
+            if now - beat > 1 / BEATS:
+                beat = now
+                now = yield self._written(now)
+
+    def _written(self, now: float) -> float:
+        """When a durable write that begins now is on the disk."""
+        done = max(now, heapq.heappop(self._disk)) + self.cost.write
+        heapq.heappush(self._disk, done)
+        return done
 
 
 def breaking(found: dict[str, Any], cost: Costs) -> list[tuple[str, str, str, float]]:
