@@ -79,12 +79,12 @@ def test_migrating_islands_are_judged_by_the_clock_only_where_the_machine_was_qu
 
 def test_the_price_of_a_migration_is_told_with_and_without_the_scoring_of_its_immigrants() -> None:
     rows = [
-        {"population": population, "cpu": 0.004, "wall": 0.005, "scoring cpu": 0.001, "scoring wall": 0.001,
-         "generation cpu": population * 1e-4, "generation wall": population * 1e-4}
-        for population in cores_migration.POPULATIONS
+        {"population": population, "neighbours": neighbours, "cpu": 0.004, "wall": 0.005, "scoring cpu": 0.001,
+         "scoring wall": 0.001, "generation cpu": population * 1e-4, "generation wall": population * 1e-4}
+        for population, neighbours in (*((each, 1) for each in cores_migration.POPULATIONS), (500, 5))
     ]  # fmt: skip
     told = cores_migration.section(rows, every=10)
-    assert "| 500 | 4 · 5 | 1 · 1 | 50 · 50 | 8.00% | 6.00% | 0.80% |" in told
+    assert "| 500 | 1 | 4 · 5 | 1 · 1 | 50 · 50 | 8.00% | 6.00% | 0.80% |" in told
     assert "missed, 8.0 times as much" in told and "20 times the population takes 1 times as long" in told
 
 

@@ -1,7 +1,7 @@
 """What a migration costs an island: CPU and wall time, by population, beside a whole generation of the same island.
 
-The island and a small neighbour live in step, in this process, with their files; every generation has a migration, so
-that there are many. Scoring the immigrants is told apart: it is evaluation, of five genomes more.
+The island and its small neighbours live in step, in this process, with their files, and migrate every generation.
+Scoring the immigrants is told apart: it is evaluation, of five genomes more.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ POPULATIONS = (100, 500, 2_000, 10_000)
 USUAL = 500
 NEIGHBOUR = 50
 """The neighbour's population: it sends as many emigrants as a large one."""
+MANY = 5
+"""Neighbours of an island among many: each of the five immigrants comes from another one."""
 WARM_UP = 2
 MOST = 0.01
 """The bar: a migration's share of a generation."""
@@ -55,35 +57,39 @@ def _timed(body: Callable[[], Any]) -> tuple[Any, list[float]]:
 
 
 def measure(quick: bool) -> list[dict[str, Any]]:
-    """A row a population."""
-    return [of_population(population, 4 if quick else 8) for population in POPULATIONS]
+    """A row a population with one neighbour, and one with many."""
+    generations = 4 if quick else 8
+    rows = [of_population(population, 1, generations) for population in POPULATIONS]
+    return [*rows, of_population(USUAL, MANY, generations)]
 
 
-def of_population(population: int, generations: int) -> dict[str, Any]:
+def of_population(population: int, neighbours: int, generations: int) -> dict[str, Any]:
     """The medians over some generations, each with a migration."""
     with tempfile.TemporaryDirectory(prefix="evolab-cores-") as folder:
-        large, small = archipelago(Path(folder), population)
+        large, *others = archipelago(Path(folder), population, neighbours)
         noted = []
         for generation in range(WARM_UP + generations):
-            advance(small)
+            for small in others:
+                advance(small)
             _, whole = _timed(lambda: advance(large))
             if generation >= WARM_UP:
                 noted.append((large.migration, large.scoring, whole))
     columns = [[statistics.median(line[i][j] for line in noted) for j in (0, 1)] for i in range(3)]
     (cpu, wall), (scoring_cpu, scoring_wall), (whole_cpu, whole_wall) = columns
     return {
-        "population": population, "cpu": cpu, "wall": wall, "scoring cpu": scoring_cpu, "scoring wall": scoring_wall,
+        "population": population, "neighbours": neighbours,
+        "cpu": cpu, "wall": wall, "scoring cpu": scoring_cpu, "scoring wall": scoring_wall,
         "generation cpu": whole_cpu - cpu, "generation wall": whole_wall - wall,
     }  # fmt: skip
 
 
-def archipelago(folder: Path, population: int) -> tuple[Timed, Timed]:
-    """An island of so many genomes and its neighbour, in a pool of their own."""
+def archipelago(folder: Path, population: int, neighbours: int) -> list[Timed]:
+    """An island of so many genomes and its small neighbours, in a pool of their own."""
     from islands.__main__ import island_of
 
     config = presets.resolve("neat_baseline", [f"population={population}", "migration.every=1", "generations=1000000"])
-    names = (("large", config.seed), ("small", config.seed))
-    own = [{}, {"population": NEIGHBOUR}]
+    names = (("large", config.seed), *((f"small-{number}", config.seed) for number in range(neighbours)))
+    own: list[dict[str, Any]] = [{}, *({"population": NEIGHBOUR} for _ in range(neighbours))]
     place = run.make(folder / "run", config, run.Plan("launch", "neat_baseline", names, True, 1, folder / "pool", own))
     plan = place.read_plan()
     made = []
@@ -91,7 +97,7 @@ def archipelago(folder: Path, population: int) -> tuple[Timed, Timed]:
         each = loading.of_island(config, entry)
         task = make(each)
         made.append(Timed(each, task, [island_of(place, plan, entry, each, task.layout, {})], lambda: False))
-    return made[0], made[1]
+    return made
 
 
 def advance(evolution: Timed) -> None:
@@ -106,6 +112,7 @@ def section(rows: list[dict[str, Any]], every: int) -> str:
     lines = [
         (
             f"{row['population']:,}",
+            str(row["neighbours"]),
             f"{_ms(row['cpu'])} · {_ms(row['wall'])}",
             f"{_ms(row['scoring cpu'])} · {_ms(row['scoring wall'])}",
             f"{_ms(row['generation cpu'])} · {_ms(row['generation wall'])}",
@@ -115,15 +122,16 @@ def section(rows: list[dict[str, Any]], every: int) -> str:
         )
         for row in rows
     ]
-    header = ("population", "a migration, ms CPU · wall", "of it scoring the immigrants", "a generation, ms CPU · wall",
-              "a migration's share of a generation's CPU", "without the scoring",
+    header = ("population", "neighbours", "a migration, ms CPU · wall", "of it scoring the immigrants",
+              "a generation, ms CPU · wall", "a migration's share of a generation's CPU", "without the scoring",
               f"spread over the {every} generations between two")  # fmt: skip
     return f"{table(header, lines)}\n\n{' '.join(verdicts(rows, every))}"
 
 
 def verdicts(rows: list[dict[str, Any]], every: int) -> list[str]:
     """What the rows come to."""
-    usual, largest = next(row for row in rows if row["population"] == USUAL), rows[-1]
+    *single, several = rows
+    usual, largest = next(row for row in single if row["population"] == USUAL), single[-1]
     share = usual["cpu"] / usual["generation cpu"]
     met = "met" if share < MOST else f"missed, {share / MOST:.1f} times as much"
     growth = (largest["cpu"] - largest["scoring cpu"]) / (usual["cpu"] - usual["scoring cpu"])
@@ -131,7 +139,8 @@ def verdicts(rows: list[dict[str, Any]], every: int) -> list[str]:
     flat = "met" if growth < GROWTH else "missed"
     return [
         f"A migration of 5 genomes at population {USUAL}: {share:.2%} of a generation (bar {MOST:.0%}: {met};",
-        f"{share / every:.2%} of the time, as one comes every {every} generations).",
+        f"{share / every:.2%} of the time, as one comes every {every} generations; from {several['neighbours']}",
+        f"neighbours, {several['cpu'] / several['generation cpu'] / every:.2%}).",
         f"Independent of the population: {times} times the population takes {short(growth)} times as long, scoring",
         f"left out (less than {GROWTH:g}: {flat}).",
     ]

@@ -37,6 +37,8 @@ BEATS = 2.0
 SIZE = 200_000
 """Bytes of a checkpoint of a population of 500, about."""
 WRITERS = 16
+FAR = 100_000
+"""Islands from which on nobody counts."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def disk(quick: bool) -> dict[str, float]:
 
 def costs(found: dict[str, Any]) -> Costs:
     """What the model needs, from the piece's figures."""
-    usual = next(row for row in found["migration"] if row["population"] == 500)
+    usual = found["migration"][-1]  # from as many neighbours as among many islands
     few, many = found["many"]
     one, most = found["disk"]["one"], found["disk"]["many"]
     grown = max(0.0, many["launcher cores"] - few["launcher cores"]) / (many["islands"] - few["islands"])
@@ -164,7 +166,7 @@ def section(found: dict[str, Any]) -> str:
         for count in COUNTS
     ]
     header = ("islands, a core each", "a checkpoint every generation (default)", f"a checkpoint every {EVERY}")
-    lines = [(what, there, each, f"{islands:,.0f}") for what, there, each, islands in breaking(found, cost)]
+    lines = [(what, there, each, _count(islands)) for what, there, each, islands in breaking(found, cost)]
     first = lines[0]
     wide = ("what", "there is here", "an island takes", "enough for so many islands")
     return (
@@ -175,3 +177,7 @@ def section(found: dict[str, Any]) -> str:
         f" machine's disk and limits: {first[0]}, at about {first[3]} islands. Islands and launcher use no inotify, and"
         f" run and pool have a folder with an entry an island.\n\n{table(wide, lines)}"
     )
+
+
+def _count(islands: float) -> str:
+    return f"{islands:,.0f}" if islands < FAR else f"more than {FAR:,}"
