@@ -18,7 +18,8 @@ def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) 
     is farthest away (Araujo et al. 2009 choose by difference above a fitness threshold).
     """
     policy = config.migration
-    ranked = [int(row) for row in ranking(fitness) if np.isfinite(fitness[row])]
+    order = ranking(fitness)
+    ranked: list[int] = order[np.isfinite(fitness[order])].tolist()
     if policy.select == "random":
         ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
     if policy.select == "different" and ranked:

@@ -100,6 +100,7 @@ class Migrator:
     reader: Reader | None = None
     logged: migration_log.Decided = field(default_factory=dict)
     avoid: frozenset[str] = frozenset()  # digests of genomes that are never taken in
+    _decoded: dict[bytes, Genomes] = field(default_factory=dict, init=False)  # what came in this exchange
 
     def due(self, generation: int, marks: Mapping[str, int] | None = None) -> bool:
         """Whether immigrants are taken after this generation's evaluation; see `policies.due`."""
@@ -152,8 +153,10 @@ class Migrator:
             return self._repeat(population, self.logged.pop(generation), score)
         if self.reader is None:
             return Exchange(population, [], [], {})
+        self._decoded.clear()
         arrivals = self._arrivals(generation)
         lines, newcomers, fitness = self._decide(generation, population, arrivals, score)
+        self._decoded.clear()
         complete = {"generation": generation, "event": "complete"}
         complete |= self._taken_over(generation, population, arrivals, lines, fitness)
         skipped = [
@@ -195,7 +198,7 @@ class Migrator:
 
     def _outgrown(self, blob: bytes) -> bool:
         """Whether a genome is larger than one may grow here; its children would not fit into a publication."""
-        starts = [start for start in decode([blob], self.layout) if start.dtype == np.int64]
+        starts = [start for start in self._genome(blob) if start.dtype == np.int64]
         return any(start[-1] > most for start, most in zip(starts, most_parts(self.config, self.layout), strict=True))
 
     def _decide(
@@ -205,19 +208,20 @@ class Migrator:
         fitness: list[float] = []
         slots: list[int] = []
         good = [a for a in arrivals if a.genome is not None]
-        decoded = [decode([a.genome], self.layout) for a in good if a.genome is not None]
+        decoded = [self._genome(a.genome) for a in good if a.genome is not None]
         if good:  # should one of them kill this process, then the log says which they were
             line = {"generation": generation, "event": "scoring", "digests": [a.digest for a in good]}
             JsonLines(self.log, durable=True).append(line)
             fault_point("migrate.scoring")
         scores = iter(score(concatenate(decoded)).tolist() if decoded else [])
         genomes_of = iter(decoded)
+        worst_first = ranking(population.fitness)[::-1] if good else np.zeros(0, np.int64)
         lines = []
         for arrival in arrivals:
             reason, slot, blob = arrival.reason, None, None
             if arrival.genome is not None:
                 genome, value = next(genomes_of), float(next(scores))
-                reason, slot = self._slot_for(population, genome, value, newcomers, slots)
+                reason, slot = self._slot_for(population, worst_first, genome, value, newcomers, slots)
                 if slot is not None:
                     blob = base64.b64encode(arrival.genome).decode()
                     newcomers.append(genome)
@@ -228,9 +232,10 @@ class Migrator:
         return lines, newcomers, fitness
 
     def _slot_for(
-        self, population: Population, genome: Genomes, value: float, admitted: list[Genomes], taken: list[int]
-    ) -> tuple[str, int | None]:
-        """The slot that an immigrant takes, or why none: (reason, slot)."""
+        self, population: Population, worst_first: Array, genome: Genomes, value: float, admitted: list[Genomes],
+        taken: list[int],
+    ) -> tuple[str, int | None]:  # fmt: skip
+        """The slot that an immigrant takes, or why none: (reason, slot). `worst_first`: the population's rows."""
         here = population.genomes
         if any(row not in taken for row in rows_equal_to(here, genome, 0)):
             return "duplicate", None
@@ -238,14 +243,14 @@ class Migrator:
             return "duplicate", None
         if not np.isfinite(value):
             return "evaluation failed", None
-        free = [int(row) for row in ranking(population.fitness)[::-1] if int(row) not in taken]
-        if not free:
+        worst = next((row for row in map(int, worst_first) if row not in taken), None)
+        if worst is None:
             return "no slot left", None
         if self.config.migration.replace == "nearest":
+            free = [int(row) for row in worst_first if int(row) not in taken]
             joined = concatenate([genome, here])
             apart = distances(joined, 0, [1 + row for row in free], self.config)
             return "", free[int(np.argmin(apart))]
-        worst = free[0]
         if self.config.migration.replace == "worst-if-better" and value <= population.fitness[worst]:
             return "not better", None
         return "", worst
@@ -256,9 +261,15 @@ class Migrator:
         fitness = score(concatenate(newcomers)).tolist() if newcomers else []
         return _admit(population, newcomers, fitness, lines)
 
+    def _genome(self, blob: bytes) -> Genomes:
+        """A genome that came; whole and finite, or a ValueError. It is decoded once, however often it is looked at."""
+        if blob not in self._decoded:
+            self._decoded[blob] = decode([blob], self.layout)
+        return self._decoded[blob]
+
     def _check(self, blob: bytes) -> str | None:
         try:
-            decode([blob], self.layout)
+            self._genome(blob)
         except ValueError as error:
             return str(error).split(":")[0]
         return None

@@ -29,7 +29,9 @@ LISTED = 2048
 """A folder of more entries is flooded: so many of them are looked at, and others when these have been moved away."""
 LARGEST = 1 << 26
 """A publication's size in bytes where nobody says better."""
-_POLL = 0.002
+_SOON, _LATEST = 0.001, 0.064
+"""Seconds from one try at a lock to the next: twice as many each time. Among more islands than cores its holder often
+waits for a core, and whoever tries on and on takes it from him."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -49,11 +51,11 @@ class Superseded(Skipped):
 @contextmanager
 def locked(path: Path, timeout: float) -> Iterator[None]:
     """Hold the kernel lock on `path` (made where missing, never deleted); LockTimeout after `timeout` seconds."""
-    lock: BaseFileLock = FileLock(path, timeout=timeout, poll_interval=_POLL, fallback_to_soft=False)
+    lock: BaseFileLock = FileLock(path, timeout=0, fallback_to_soft=False)
     if not isinstance(lock, UnixFileLock):
         raise ConfigError("migration", expected="a system with kernel file locks", got=type(lock).__name__)
     try:
-        lock.acquire()
+        _acquire(lock, timeout)
     except Timeout as error:
         raise LockTimeout(f"lock {path}", expected=f"it within {timeout} s", got="held by another process") from error
     except OSError as error:
@@ -66,6 +68,20 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: BaseFileLock, timeout: float) -> None:
+    deadline, pause = time.monotonic() + timeout, _SOON
+    while True:
+        try:
+            lock.acquire()
+            return
+        except Timeout:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LATEST)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cores:
-    """Usable cores. `cpus` come in the order in which islands get them: one of every physical core first.
+    """Usable cores. `cpus` come in the order in which islands get them: one of every physical core of all NUMA nodes
+    before any second hyper-thread, and those of one node side by side, so that several threads keep to one memory.
 
     `quota` is the cgroup's limit in cores, None without one.
     """
@@ -79,12 +80,19 @@ def siblings(cpu: int, root: Path = Path("/")) -> list[int]:
 
 
 def _physical_first(cpus: list[int], root: Path) -> tuple[int, ...]:
-    """`cpus` with the first hyper-thread of every physical core before all the second ones."""
+    """`cpus` with the first hyper-thread of every physical core before all the second ones, each time node by node."""
     ranks: dict[int, int] = {}
     for cpu in cpus:
         present = [sibling for sibling in siblings(cpu, root) if sibling in cpus]
         ranks[cpu] = present.index(cpu) if cpu in present else 0
-    return tuple(sorted(cpus, key=lambda cpu: (ranks[cpu], cpu)))
+    nodes = _nodes(root)
+    return tuple(sorted(cpus, key=lambda cpu: (ranks[cpu], nodes.get(cpu, 0), cpu)))
+
+
+def _nodes(root: Path) -> dict[int, int]:
+    """The NUMA node of each core, as far as the kernel says."""
+    folders = (root / "sys/devices/system/node").glob("node[0-9]*")
+    return {cpu: int(folder.name[4:]) for folder in folders for cpu in _list(_read(folder / "cpulist"))}
 
 
 def _list(text: str) -> list[int]:

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from islands.config import FUNCTIONS, Config
+from islands.genome import tensors
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +105,11 @@ _TABLES = {
     "conn_start": ("conn_id", "conn_ends", "conn_weight", "conn_on"),
 }
 """The columns of each ragged table by the name of its row index."""
+_TELLING = sorted(
+    ((start, name) for start, names in _TABLES.items() for name in names),
+    key=lambda column: column[1] not in ("conn_weight", "muscle_gene", "body_gene"),
+)
+"""All of these columns, those first in which genomes are likeliest to differ."""
 
 
 @dataclass(frozen=True)
@@ -215,26 +220,41 @@ def take(genomes: Genomes, rows: Sequence[int] | Array) -> Genomes:
 
 def concatenate(parts: Sequence[Genomes]) -> Genomes:
     """Several batches as one, in order; columns must agree."""
-    joined: dict[str, Array] = {"shared": np.concatenate([part.shared for part in parts])}
+    return _joined([(part, 0, part.count) for part in parts])
+
+
+def _joined(runs: Sequence[tuple[Genomes, int, int]]) -> Genomes:
+    """Genomes `first` to `last` (excluded) of each batch, one after another, copied."""
+    joined: dict[str, Array] = {"shared": np.concatenate([part.shared[first:last] for part, first, last in runs])}
     for start_name, names in _TABLES.items():
-        lengths = np.concatenate([np.diff(getattr(part, start_name)) for part in parts])
+        starts = [getattr(part, start_name)[first : last + 1] for part, first, last in runs]
+        lengths = np.concatenate([start[1:] - start[:-1] for start in starts])
         joined[start_name] = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         for name in names:
-            joined[name] = np.concatenate([getattr(part, name) for part in parts])
+            pieces = [getattr(run[0], name)[start[0] : start[-1]] for run, start in zip(runs, starts, strict=True)]
+            joined[name] = np.concatenate(pieces)
     return Genomes(**joined)
 
 
 def replace(genomes: Genomes, slots: Sequence[int], newcomers: Genomes) -> Genomes:
-    """`genomes` with those at `slots` replaced by `newcomers`, one each."""
-    rows = np.arange(genomes.count)
-    rows[np.asarray(slots, dtype=np.int64)] = genomes.count + np.arange(newcomers.count)
-    return take(concatenate([genomes, newcomers]), rows)
+    """`genomes` with those at `slots` replaced by `newcomers`, one each. What stays is copied in long runs."""
+    runs, following = [], 0
+    for slot, newcomer in sorted(zip(map(int, slots), range(newcomers.count), strict=True)):
+        runs += [(genomes, following, slot), (newcomers, newcomer, newcomer + 1)]
+        following = slot + 1
+    return _joined([*runs, (genomes, following, genomes.count)])
 
 
 def encode(genomes: Genomes, row: int) -> bytes:
     """One genome as safetensors bytes; equal genomes give equal bytes."""
-    one = take(genomes, [row])
-    return bytes(save_tensors({name: np.ascontiguousarray(array) for name, array in written(one).items()}))
+    columns: dict[str, Array] = {"shared": genomes.shared[row : row + 1]}
+    for start_name, names in _TABLES.items():
+        first, last = getattr(genomes, start_name)[row : row + 2]
+        columns[start_name] = np.array([0, last - first], np.int64)
+        columns |= {name: getattr(genomes, name)[first:last] for name in names}
+    if not columns["node_kind"].any():
+        del columns["node_kind"]
+    return tensors.written(columns)
 
 
 def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
@@ -243,7 +263,8 @@ def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
     Raises ValueError with the reason (shape, not-finite or unreadable) when bytes are not a whole, finite genome of
     this layout.
     """
-    return concatenate([_decode_one(blob, layout) for blob in blobs])
+    decoded = [_decode_one(blob, layout) for blob in blobs]
+    return decoded[0] if len(decoded) == 1 else concatenate(decoded)
 
 
 def _decode_one(blob: bytes, layout: Layout) -> Genomes:
@@ -279,10 +300,11 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
     for name in ("body_gene", "muscle_gene", "node_bias", "conn_weight", "shared"):
         if not np.isfinite(getattr(genomes, name)).all():
             return f"not-finite: {name}"
-    known = [kind for kind in range(KIND_COUNT) if layout.activations >> kind & 1]
-    hidden = genomes.node_id >> np.uint64(56) > 0  # see `marking.is_output`
-    if not ((genomes.node_kind == NETWORKS_OWN) | (hidden & np.isin(genomes.node_kind, known))).all():
-        return "shape: a neuron with a function that it cannot have"
+    if genomes.node_kind.any():
+        known = [kind for kind in range(KIND_COUNT) if layout.activations >> kind & 1]
+        hidden = genomes.node_id >> np.uint64(56) > 0  # see `marking.is_output`
+        if not ((genomes.node_kind == NETWORKS_OWN) | (hidden & np.isin(genomes.node_kind, known))).all():
+            return "shape: a neuron with a function that it cannot have"
     return _broken_reference(genomes, layout)
 
 
@@ -299,27 +321,35 @@ def _broken_reference(genomes: Genomes, layout: Layout) -> str:
             if np.any(ids[1:] <= ids[:-1]):
                 return f"shape: {name} rows are not sorted by marking"
         ends = genomes.muscle_ends[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-        if layout.body and not np.isin(ends, tables["body"]).all():
+        if layout.body and not _all_among(ends, tables["body"]):
             return "shape: a muscle without its body node"
         if layout.body and (len(tables["body"]) < 2 or not len(ends)):
             return "shape: a body without muscles"
         targets = genomes.conn_ends[genomes.conn_start[p] : genomes.conn_start[p + 1], 1]
-        if not np.isin(targets, tables["node"]).all():
+        if not _all_among(targets, tables["node"]):
             return "shape: a connection without its target"
     return ""
 
 
+def _all_among(values: Array, ids: Array) -> bool:
+    """Whether each value is one of `ids`, which are sorted."""
+    if not len(ids):
+        return not values.size
+    return bool((ids[np.minimum(np.searchsorted(ids, values), len(ids) - 1)] == values).all())
+
+
 def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
     """Whether two genomes are the same, bit for bit; cheap when they are not."""
-    if not np.array_equal(one.shared[row], other.shared[slot]):
+    here = {name: slice(*getattr(one, name)[row : row + 2]) for name in _TABLES}
+    there = {name: slice(*getattr(other, name)[slot : slot + 2]) for name in _TABLES}
+    if any(here[name].stop - here[name].start != there[name].stop - there[name].start for name in _TABLES):
         return False
-    for start_name, names in _TABLES.items():
-        a, b = getattr(one, start_name), getattr(other, start_name)
-        first, last = slice(a[row], a[row + 1]), slice(b[slot], b[slot + 1])
-        for name in names:
-            if not np.array_equal(getattr(one, name)[first], getattr(other, name)[last]):
-                return False
-    return True
+    if not (one.shared[row] == other.shared[slot]).all():
+        return False
+    return all(
+        (getattr(one, name)[here[start_name]] == getattr(other, name)[there[start_name]]).all()
+        for start_name, name in _TELLING
+    )
 
 
 def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
@@ -328,4 +358,10 @@ def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
     for start_name in _TABLES:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
-    return [int(row) for row in np.flatnonzero(alike) if equal(genomes, int(row), other, slot)]
+    rows = np.flatnonzero(alike)
+    for start_name, name in _TELLING[:3]:
+        a, b = getattr(genomes, start_name), getattr(other, start_name)
+        if b[slot + 1] > b[slot]:
+            first = getattr(genomes, name)[a[rows]] == getattr(other, name)[b[slot]]
+            rows = rows[first.all(axis=tuple(range(1, first.ndim)))]
+    return [int(row) for row in rows if equal(genomes, int(row), other, slot)]

@@ -1,6 +1,6 @@
 """Measures the pieces of docs/benchmarks.md and writes the page from all that has been measured so far.
 
-make bench                        # everything: about 25 minutes of one core
+make bench                        # everything: about 35 minutes of one core
 make bench ARGS='field gate'      # some pieces anew; the others as they are in runs/benchmarks/
 make bench ARGS='--page-only'     # the page from what there is
 """
@@ -16,9 +16,16 @@ from types import ModuleType
 
 from islands import files
 from islands.errors import EvolabError
-from scripts.benchmarks import field, gate, pieces, seeing, speed
+from scripts.benchmarks import cores, field, gate, pieces, pygmo, seeing, speed
 
-PIECES: dict[str, ModuleType] = {"speed": speed, "field": field, "gate": gate, "seeing": seeing}
+PIECES: dict[str, ModuleType] = {
+    "speed": speed,
+    "field": field,
+    "cores": cores,
+    "pygmo": pygmo,
+    "gate": gate,
+    "seeing": seeing,
+}
 """Each has a TITLE, `measure(quick)`, which returns its figures, and `section(figures)`, which returns Markdown."""
 HEAD = """\
 # Benchmarks

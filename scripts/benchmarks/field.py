@@ -71,16 +71,26 @@ C_LOOP = 30_800_000
 """Steps/s of a loop in C over sparse networks, evaluation only; measured elsewhere too."""
 
 
+def python_in(name: str) -> Path:
+    """The interpreter of the environment `name`."""
+    return FOLDER / "venvs" / name / "bin" / "python"
+
+
 def python_of(name: str) -> Path:
     """The interpreter of a player's environment."""
-    return FOLDER / "venvs" / name / "bin" / "python" if PLAYERS[name].needs else Path(sys.executable)
+    return python_in(name) if PLAYERS[name].needs else Path(sys.executable)
 
 
 def install(name: str) -> str | None:
-    """Make the player's environment if there is none; why there is none now, or None."""
-    needs, python = PLAYERS[name].needs, python_of(name)
+    """Make the player's environment if it needs one and there is none; why there is none now, or None."""
+    return install_into(name, PLAYERS[name].needs) if PLAYERS[name].needs else None
+
+
+def install_into(name: str, needs: Sequence[str]) -> str | None:
+    """Make the environment `name` with what it needs, if there is none; why there is none now, or None."""
+    python = python_in(name)
     done = python.parents[1] / ".installed"
-    if not needs or (done.exists() and done.read_text().split() == list(needs)):
+    if done.exists() and done.read_text().split() == list(needs):
         return None
     try:
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True, capture_output=True)

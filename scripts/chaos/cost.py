@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,15 @@ def main(report: Report, folder: Path) -> None:
     told_files(report, rows)
 
 
-def measured(report: Report, folder: Path, count: int) -> dict[str, Any]:
+def measured(
+    report: Report, folder: Path, count: int, settings: Sequence[str] = (f"population={POPULATION}", *SETTINGS)
+) -> dict[str, Any]:
     """Launch `count` islands, let them migrate, look at them, stop them."""
     folder.mkdir()
     run = RunDir(folder / "run")
-    settings = [part for assignment in SETTINGS for part in ("--set", assignment)]
-    command = [sys.executable, "-P", "-m", "launcher", "launch", "-c", "neat_baseline", "-p", str(POPULATION), "-g",
-               "10000000", "--islands", str(count), "--out", str(run.path), "--no-pin", *settings]  # fmt: skip
+    command = [sys.executable, "-P", "-m", "launcher", "launch", "-c", "neat_baseline", "-g", "10000000", "--islands",
+               str(count), "--out", str(run.path), "--no-pin"]  # fmt: skip
+    command += [part for assignment in settings for part in ("--set", assignment)]
     report.tell(f"starting {count} islands")
     row: dict[str, Any] = {"islands": count}
     began = time.monotonic()
@@ -57,7 +60,8 @@ def measured(report: Report, folder: Path, count: int) -> dict[str, Any]:
         beats = runs.wait_for(lambda: all_running(run), 60, "that all islands run")
         pids = [int(beat["pid"]) for beat in beats]
         migrate(run, 5)
-        row |= memory([*pids, launcher.pid])
+        row |= pace(run, pids, launcher.pid, 5)
+        row |= memory([*pids, launcher.pid]) | held([*pids, launcher.pid])
         row |= calls(report, run, folder, pids)
         row |= growth(report, run)
         report.tell(f"stopping {count} islands")
@@ -69,14 +73,24 @@ def first_beats(run: RunDir, count: int, within: float) -> list[float]:
     found: dict[str, float] = {}
 
     def all_there() -> bool:
-        for place in run.islands() if run.plan.exists() else []:
+        for index, place in enumerate(run.islands() if run.plan.exists() else []):
             beat = runs.beat(place) if place.name not in found else {}
             if beat.get("state") == "running":
                 found[place.name] = float(beat["cpu_seconds"])
+                if index != count // 2:
+                    give_way(int(beat["pid"]))
         return len(found) == count
 
     runs.wait_for(all_there, within, f"the start of {count} islands", every=0.05)
     return list(found.values())
+
+
+def give_way(pid: int) -> None:
+    """Let an island go on in what others leave, so that neither the launcher, who is one against so many, starves, nor
+    the island whose calls are traced, the middle one: that one switches at each call."""
+    os.setpriority(os.PRIO_PROCESS, pid, 19)
+    with suppress(OSError):  # where the kernel groups processes by session, that alone would change nothing
+        Path(f"/proc/{pid}/autogroup").write_text("19")
 
 
 def migrate(run: RunDir, more: int) -> None:
@@ -88,6 +102,40 @@ def migrate(run: RunDir, more: int) -> None:
         return all(runs.generation(place) >= aim for place, aim in zip(places, aims, strict=True))
 
     runs.wait_for(all_there, 900, f"{more} generations more of all islands", every=0.2)
+
+
+def pace(run: RunDir, pids: list[int], launcher: int, windows: int) -> dict[str, float]:
+    """CPU of an island's generation, and of the launcher a second; medians over some windows of two seconds."""
+    found = []
+    for _ in range(windows):
+        began, cpu, own, done = time.monotonic(), _cpu(pids), runs.cpu_seconds(launcher), _generations(run)
+        time.sleep(2.0)
+        seconds, generations = time.monotonic() - began, _generations(run) - done
+        found.append(((_cpu(pids) - cpu) / max(1, generations), (runs.cpu_seconds(launcher) - own) / seconds))
+    generation, share = (statistics.median(column) for column in zip(*found, strict=True))
+    return {"CPU ms a generation": 1e3 * generation, "launcher cores": share}
+
+
+def _cpu(pids: list[int]) -> float:
+    return sum(map(runs.cpu_seconds, pids))
+
+
+def _generations(run: RunDir) -> int:
+    return sum(map(runs.generation, run.islands()))
+
+
+def held(pids: list[int]) -> dict[str, int]:
+    """Kernel locks and inotify watches of islands and launcher, the last; locks at their most in some looks."""
+    watches = 0
+    for entry in (entry for pid in pids for entry in Path(f"/proc/{pid}/fdinfo").iterdir()):
+        with suppress(OSError):
+            watches += entry.read_text().count("inotify wd:")
+    mine = {str(pid) for pid in pids}
+    looks = [Path("/proc/locks").read_text().splitlines() for _ in range(20)]
+    return {
+        "inotify watches": watches,
+        "locks": max(sum(not mine.isdisjoint(line.split()) for line in look) for look in looks),
+    }
 
 
 def memory(pids: list[int]) -> dict[str, float]:
@@ -115,10 +163,6 @@ def calls(report: Report, run: RunDir, folder: Path, pids: list[int]) -> dict[st
     report.tell(f"system calls of one of {len(pids)} islands")
     middle = len(pids) // 2
     place = run.islands()[middle]
-    for pid in {*pids} - {pids[middle]}:  # one that is traced switches at each call: among equals it would starve
-        os.setpriority(os.PRIO_PROCESS, pid, 19)
-        with suppress(OSError):  # where the kernel groups processes by session, that alone would change nothing
-            Path(f"/proc/{pid}/autogroup").write_text("19")
     aim = runs.generation(place) + (6 if report.quick else 15)
     seen = tracing.of_island(pids[middle], folder, lambda: runs.generation(place) >= aim, within=240)
     return {

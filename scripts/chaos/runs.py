@@ -38,10 +38,10 @@ def make(path: Path, wanted: Config, count: int, pool: Path | None, command: str
     return runs.make(path, wanted, runs.Plan(command, "chaos", names, migration_dir=pool))
 
 
-def start(run: RunDir, index: int) -> Child:
-    """An island's process, as a launcher starts it. It stops when this process ends."""
+def start(run: RunDir, index: int, cpus: frozenset[int] | None = None) -> Child:
+    """An island's process, as a launcher starts it, on `cpus` (None: anywhere). It stops when this process ends."""
     island = run.islands()[index]
-    job = Job(island.name, ("--island", str(index)), island.log, (island,))
+    job = Job(island.name, ("--island", str(index)), island.log, (island,), cpus)
     return starting.Plain(run.path.absolute(), workers.PROGRAM, detach=False).start(job)
 
 

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load
 
+from islands import outbox_folder
 from islands.errors import ConfigError, EvolabError
 from islands.faults import passed
+from islands.outbox_folder import LockTimeout, locked
 from islands.pool import Migrant, Outbox, Pool, Skipped, Superseded
 from tests.islands.pool_parts import (
     AGREE,
@@ -319,6 +321,21 @@ def test_a_held_lock_skips_a_publication_and_the_next_goes_through(tmp_path):
         begun_meanwhile = make_outbox(pool, epoch=2, lock_timeout=0.05)
     assert outbox.publish(1, migrants("a", 1)).sequence == 1
     assert begun_meanwhile.publish(2, migrants("a", 2)).sequence == 2
+
+
+def test_a_held_lock_is_tried_less_and_less_often(tmp_path, monkeypatch):
+    """Its holder may wait for a core that those who try take from it."""
+    tries = []
+
+    class Counted(FileLock):
+        def acquire(self, *given, **named):
+            tries.append(self)
+            return super().acquire(*given, **named)
+
+    monkeypatch.setattr(outbox_folder, "FileLock", Counted)
+    with FileLock(tmp_path / ".lock"), pytest.raises(LockTimeout), locked(tmp_path / ".lock", timeout=0.3):
+        pass
+    assert 1 < len(tries) < 20
 
 
 def test_a_lock_that_could_not_be_had_is_hardly_waited_for_until_it_is_free(tmp_path):

@@ -83,6 +83,24 @@ def test_physical_cores_come_before_their_second_threads(tmp_path: Path, eight: 
     assert cores.usable(tree(tmp_path, neighbours)).cpus == (0, 2, 4, 6, 1, 3, 5, 7)
 
 
+def test_the_cores_of_all_numa_nodes_come_before_second_threads_and_those_of_a_node_side_by_side(
+    tmp_path: Path, eight: None
+) -> None:
+    siblings = {
+        f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": f"{cpu % 4},{cpu % 4 + 4}\n"
+        for cpu in range(8)
+    }
+    halves = {
+        "sys/devices/system/node/node0/cpulist": "0-1,4-5\n",
+        "sys/devices/system/node/node1/cpulist": "2-3,6-7\n",
+    }
+    assert cores.usable(tree(tmp_path / "halves", {**siblings, **halves})).cpus == (0, 1, 2, 3, 4, 5, 6, 7)
+    turns = {"sys/devices/system/node/node0/cpulist": "0,2,4,6\n", "sys/devices/system/node/node1/cpulist": "1,3,5,7\n"}
+    found = cores.usable(tree(tmp_path / "turns", {**siblings, **turns}))
+    assert found.cpus == (0, 2, 1, 3, 4, 6, 5, 7)
+    assert cores.share(found, 3, 2, pin=True) == [{0, 2}, {1, 3}, {4, 6}]
+
+
 def test_every_island_gets_its_own_cores_and_more_islands_go_round() -> None:
     four = Cores((0, 2, 1, 3))
     assert cores.share(four, 5, 1, pin=True) == [{0}, {2}, {1}, {3}, {0}]

@@ -26,6 +26,7 @@ from islands.genome.population import (
     replace,
     rows_equal_to,
     take,
+    written,
 )
 from tests.islands.genome.breeding import Stock, configurations, examples, parts
 from tests.islands.tasks.creatures import MODES, configured
@@ -85,6 +86,7 @@ def test_a_genome_comes_back_from_its_bytes_bit_for_bit(config: Config, key: int
     blobs = [encode(stock.genomes, row) for row in range(COUNT)]
     assert same_bits(decode(blobs, stock.layout), stock.genomes)
     assert flaw(stock.genomes, stock.layout) == ""
+    assert all(blob == save(written(take(stock.genomes, [row]))) for row, blob in enumerate(blobs))
     again = take(stock.genomes, [3, 3, 0])
     assert [encode(again, row) for row in range(3)] == [blobs[3], blobs[3], blobs[0]]
 

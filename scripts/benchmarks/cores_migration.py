@@ -1,0 +1,150 @@
+"""What a migration costs an island: CPU and wall time, by population, beside a whole generation of the same island.
+
+The island and its small neighbours live in step, in this process, with their files, and migrate every generation.
+Scoring the immigrants is told apart: it is evaluation, of five genomes more.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from islands import loading
+from islands.genome.population import Array, Genomes
+from islands.loop import Evolution, Island
+from islands.tasks import make
+from launcher import presets, run
+from scripts.benchmarks.pieces import short, table
+
+POPULATIONS = (100, 500, 2_000, 10_000)
+USUAL = 500
+NEIGHBOUR = 50
+"""The neighbour's population: it sends as many emigrants as a large one."""
+MANY = 5
+"""Neighbours of an island among many: each of the five immigrants comes from another one."""
+WARM_UP = 2
+MOST = 0.01
+"""The bar: a migration's share of a generation."""
+GROWTH = 2.0
+"""So many times the usual population's migration may one of the largest cost to be called independent of it."""
+
+
+class Timed(Evolution):
+    """The loop, with notes of what migrations took; CPU and wall seconds, scoring within each."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.migration, self.scoring = [0.0, 0.0], [0.0, 0.0]
+
+    def migrate(self, island: Island) -> None:
+        """See `Evolution`."""
+        self.scoring = [0.0, 0.0]
+        _, self.migration = _timed(lambda: super(Timed, self).migrate(island))
+
+    def _score(self, island: Island, newcomers: Genomes) -> Array:
+        scores, self.scoring = _timed(lambda: super(Timed, self)._score(island, newcomers))
+        return scores
+
+
+def _timed(body: Callable[[], Any]) -> tuple[Any, list[float]]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = body()
+    return found, [time.process_time() - cpu, time.perf_counter() - wall]
+
+
+def measure(quick: bool) -> list[dict[str, Any]]:
+    """A row a population with one neighbour, and one with many."""
+    generations = 4 if quick else 8
+    rows = [of_population(population, 1, generations) for population in POPULATIONS]
+    return [*rows, of_population(USUAL, MANY, generations)]
+
+
+def of_population(population: int, neighbours: int, generations: int) -> dict[str, Any]:
+    """The medians over some generations, each with a migration."""
+    with tempfile.TemporaryDirectory(prefix="evolab-cores-") as folder:
+        large, *others = archipelago(Path(folder), population, neighbours)
+        noted = []
+        for generation in range(WARM_UP + generations):
+            for small in others:
+                advance(small)
+            _, whole = _timed(lambda: advance(large))
+            if generation >= WARM_UP:
+                noted.append((large.migration, large.scoring, whole))
+    columns = [[statistics.median(line[i][j] for line in noted) for j in (0, 1)] for i in range(3)]
+    (cpu, wall), (scoring_cpu, scoring_wall), (whole_cpu, whole_wall) = columns
+    return {
+        "population": population, "neighbours": neighbours,
+        "cpu": cpu, "wall": wall, "scoring cpu": scoring_cpu, "scoring wall": scoring_wall,
+        "generation cpu": whole_cpu - cpu, "generation wall": whole_wall - wall,
+    }  # fmt: skip
+
+
+def archipelago(folder: Path, population: int, neighbours: int) -> list[Timed]:
+    """An island of so many genomes and its small neighbours, in a pool of their own."""
+    from islands.__main__ import island_of
+
+    config = presets.resolve("neat_baseline", [f"population={population}", "migration.every=1", "generations=1000000"])
+    names = (("large", config.seed), *((f"small-{number}", config.seed) for number in range(neighbours)))
+    own: list[dict[str, Any]] = [{}, *({"population": NEIGHBOUR} for _ in range(neighbours))]
+    place = run.make(folder / "run", config, run.Plan("launch", "neat_baseline", names, True, 1, folder / "pool", own))
+    plan = place.read_plan()
+    made = []
+    for entry in plan["islands"]:
+        each = loading.of_island(config, entry)
+        task = make(each)
+        made.append(Timed(each, task, [island_of(place, plan, entry, each, task.layout, {})], lambda: False))
+    return made
+
+
+def advance(evolution: Timed) -> None:
+    """A generation with its files."""
+    (island,) = evolution.islands
+    evolution.advance([island])
+    evolution.record(island, False)
+
+
+def section(rows: list[dict[str, Any]], every: int) -> str:
+    """The table and its verdicts. `every`: generations between migrations by default."""
+    lines = [
+        (
+            f"{row['population']:,}",
+            str(row["neighbours"]),
+            f"{_ms(row['cpu'])} · {_ms(row['wall'])}",
+            f"{_ms(row['scoring cpu'])} · {_ms(row['scoring wall'])}",
+            f"{_ms(row['generation cpu'])} · {_ms(row['generation wall'])}",
+            f"{row['cpu'] / row['generation cpu']:.2%}",
+            f"{(row['cpu'] - row['scoring cpu']) / row['generation cpu']:.2%}",
+            f"{row['cpu'] / row['generation cpu'] / every:.2%}",
+        )
+        for row in rows
+    ]
+    header = ("population", "neighbours", "a migration, ms CPU · wall", "of it scoring the immigrants",
+              "a generation, ms CPU · wall", "a migration's share of a generation's CPU", "without the scoring",
+              f"spread over the {every} generations between two")  # fmt: skip
+    return f"{table(header, lines)}\n\n{' '.join(verdicts(rows, every))}"
+
+
+def verdicts(rows: list[dict[str, Any]], every: int) -> list[str]:
+    """What the rows come to."""
+    *single, several = rows
+    usual, largest = next(row for row in single if row["population"] == USUAL), single[-1]
+    share = usual["cpu"] / usual["generation cpu"]
+    met = "met" if share < MOST else f"missed, {share / MOST:.1f} times as much"
+    growth = (largest["cpu"] - largest["scoring cpu"]) / (usual["cpu"] - usual["scoring cpu"])
+    times = largest["population"] // USUAL
+    flat = "met" if growth < GROWTH else "missed"
+    return [
+        f"A migration of 5 genomes at population {USUAL}: {share:.2%} of a generation (bar {MOST:.0%}: {met};",
+        f"{share / every:.2%} of the time, as one comes every {every} generations; from {several['neighbours']}",
+        f"neighbours, {several['cpu'] / several['generation cpu'] / every:.2%}).",
+        f"Independent of the population: {times} times the population takes {short(growth)} times as long, scoring",
+        f"left out (less than {GROWTH:g}: {flat}).",
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return short(seconds * 1e3)

@@ -1,0 +1,183 @@
+"""128 and 1,000 islands on a core each, from what was measured here: the efficiency to expect, and what breaks first.
+
+The model: every island has a core of its own and computes a generation in its measured CPU time, give or take a tenth.
+It then writes its checkpoint, and every so many generations a migration, each a number of durable writes. These share
+one disk: a queue, first come first served, with as many servers and such a service time as the disk here was measured
+to have with one writer and with many. A publication holds the outbox's lock while it is written, and the one reader of
+a ring waits for it. The launcher takes what it was measured to take, growing with the islands, from the first core.
+Efficiency is computing over elapsed time, all islands together. Memory bandwidth, caches and clocks that fall when all
+cores are busy are not in it: no machine with 128 cores was there to measure them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from islands import files
+from launcher import host
+from scripts.benchmarks.pieces import short, table
+
+COUNTS = (2, 8, 32, 128, 1_000)
+EVERY = 10
+"""Generations between two migrations and, beside 1, between two checkpoints."""
+PER_MIGRATION = 4
+"""Durable writes: the publication, and three times the log."""
+BEATS = 2.0
+"""Heartbeats a second, each a durable write."""
+SIZE = 200_000
+"""Bytes of a checkpoint of a population of 500, about."""
+WRITERS = 16
+FAR = 100_000
+"""Islands from which on nobody counts."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of CPU a generation and a migration; the disk's service time and how many writes it serves at once;
+    cores that the launcher takes for each island."""
+
+    generation: float
+    migration: float
+    write: float
+    servers: int
+    launcher: float
+
+
+def disk(quick: bool) -> dict[str, float]:
+    """Durable writes a second of one writer, and of many at a time."""
+    with tempfile.TemporaryDirectory(prefix="evolab-cores-") as name:
+        folder, data, times = Path(name), bytes(SIZE), 20 if quick else 60
+
+        def write(index: int) -> None:
+            for _ in range(times):
+                files.replace_atomically(folder / str(index), data)
+
+        began = time.perf_counter()
+        write(0)
+        one = times / (time.perf_counter() - began)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            began = time.perf_counter()
+            list(pool.map(write, range(WRITERS)))
+        return {"one": one, "many": WRITERS * times / (time.perf_counter() - began)}
+
+
+def costs(found: dict[str, Any]) -> Costs:
+    """What the model needs, from the piece's figures."""
+    usual = found["migration"][-1]  # from as many neighbours as among many islands
+    few, many = found["many"]
+    one, most = found["disk"]["one"], found["disk"]["many"]
+    grown = max(0.0, many["launcher cores"] - few["launcher cores"]) / (many["islands"] - few["islands"])
+    return Costs(usual["generation cpu"], usual["cpu"], 1 / one, max(1, round(most / one)), grown)
+
+
+def efficiency(cost: Costs, islands: int, checkpoints: int, generations: int = 60) -> float:
+    """Computing over elapsed time of so many islands, a core each; a checkpoint every `checkpoints` generations."""
+    sea = Sea(cost, islands, checkpoints, generations)
+    lives = [sea.life(index) for index in range(islands)]
+    due = [(next(life), index) for index, life in enumerate(lives)]
+    heapq.heapify(due)
+    elapsed = [0.0] * islands
+    while due:
+        now, index = heapq.heappop(due)
+        elapsed[index] = now
+        with contextlib.suppress(StopIteration):
+            heapq.heappush(due, (lives[index].send(now), index))
+    return sea.computed / sum(elapsed)
+
+
+class Sea:
+    """What islands share: the disk, and outboxes. Times in seconds."""
+
+    def __init__(self, cost: Costs, islands: int, checkpoints: int, generations: int) -> None:
+        self.cost, self.islands, self.checkpoints, self.generations = cost, islands, checkpoints, generations
+        self.computed = 0.0
+        self._draw = random.Random(1)
+        self._disk = [0.0] * cost.servers  # when each of its servers is free
+        self._held = [0.0] * islands  # until when each outbox is
+
+    def life(self, index: int) -> Generator[float, float, None]:
+        """An island: yields the moment at which it goes on, and is sent it when it has come."""
+        cost, beat = self.cost, 0.0
+        slower = 1.0 + (cost.launcher * self.islands if index == 0 else 0.0)
+        now = yield self._draw.random() * cost.generation
+        for generation in range(self.generations):
+            if generation % EVERY == index % EVERY:
+                now = yield max(now, self._held[index], self._held[index - 1])
+                self._held[index] = self._written(now)
+                now = yield self._held[index]
+                for _ in range(PER_MIGRATION - 1):
+                    now = yield self._written(now)
+                now = yield now + cost.migration
+            work = cost.generation * self._draw.uniform(0.9, 1.1)
+            self.computed += work
+            now = yield now + work * slower
+            if generation % self.checkpoints == index % self.checkpoints:
+                now = yield self._written(now)
+            if now - beat > 1 / BEATS:
+                beat = now
+                now = yield self._written(now)
+
+    def _written(self, now: float) -> float:
+        """When a durable write that begins now is on the disk."""
+        done = max(now, heapq.heappop(self._disk)) + self.cost.write
+        heapq.heappush(self._disk, done)
+        return done
+
+
+def breaking(found: dict[str, Any], cost: Costs) -> list[tuple[str, str, str, float]]:
+    """What there is of each thing here, what an island takes of it, and at how many islands it is used up."""
+    many, few = found["many"][1], found["many"][0]
+    ratio = {key: (many[key] - few[key]) / (many["islands"] - few["islands"]) for key in ("PSS MB", "status CPU s")}
+    rate = found["disk"]["many"]
+    every = [(1 / checkpoints + PER_MIGRATION / EVERY) / cost.generation + BEATS for checkpoints in (1, EVERY)]
+    ram, pids = 1e3 * host.memory().total, int(Path("/proc/sys/kernel/pid_max").read_text())
+    memory = many["whole tree MB"] / many["islands"]
+    opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    status, free = max(ratio["status CPU s"], 1e-9), 0.5 - few["status CPU s"]
+    look = max(cost.launcher, 1e-6)
+    there = f"{short(rate)} durable writes/s"
+    lines = [
+        ("the disk, a checkpoint every generation", there, f"{short(every[0])}/s", rate / every[0]),
+        (f"the disk, a checkpoint every {EVERY}", there, f"{short(every[1])}/s", rate / every[1]),
+        ("the launcher's looks", "1 core", f"{short(1e3 * look)} ms/s", 1 / look),
+        ("memory, islands of a tiny task", f"{ram:,.0f} MB", f"{short(memory)} MB", ram / memory),
+        ("the launcher's open files", f"{opened:,}", "3 at most", opened / 3),
+        ("processes", f"{pids:,}", "1", pids),
+        ("`evolab status` within half a second", "0.5 s", f"{short(1e3 * status)} ms", free / status),
+    ]
+    return sorted(lines, key=lambda line: line[3])
+
+
+def section(found: dict[str, Any]) -> str:
+    """The efficiency to expect, and what breaks first."""
+    cost = costs(found)
+    rows = [
+        (f"{count:,}", *(f"{efficiency(cost, count, checkpoints):.1%}" for checkpoints in (1, EVERY)))
+        for count in COUNTS
+    ]
+    header = ("islands, a core each", "a checkpoint every generation (default)", f"a checkpoint every {EVERY}")
+    lines = [(what, there, each, _count(islands)) for what, there, each, islands in breaking(found, cost)]
+    first = lines[0]
+    wide = ("what", "there is here", "an island takes", "enough for so many islands")
+    return (
+        f"Simulated from a generation of {short(1e3 * cost.generation)} ms, a migration of"
+        f" {short(1e3 * cost.migration)} ms and durable writes of {short(1e3 * cost.write)} ms, {cost.servers} at a"
+        f" time ({short(found['disk']['many'])} a second); the model is in `scripts/benchmarks/cores_model.py`, and"
+        f" leaves memory bandwidth, caches and clocks out.\n\n{table(header, rows)}\n\nWhat breaks first, with this"
+        f" machine's disk and limits: {first[0]}, at about {first[3]} islands. Islands and launcher use no inotify, and"
+        f" run and pool have a folder with an entry an island.\n\n{table(wide, lines)}"
+    )
+
+
+def _count(islands: float) -> str:
+    return f"{islands:,.0f}" if islands < FAR else f"more than {FAR:,}"
