@@ -1,8 +1,9 @@
 """The pellets task, readable: whole episodes of a batch of creatures in PyTorch.
 
-This is the reference that the compiled kernel is tested against; the physics is in
-`pellets_torch_physics`. All episodes start together. A creature that a limit has ended stays as it is, and leaves the batch once the ended
-are many. Cost: about 90 tensor operations a step, whatever the number of creatures.
+This is the reference that the compiled kernel is tested against; the physics is
+in `pellets_torch_physics`. All episodes start together. A creature that a limit
+has ended stays as it is, and leaves the batch once the ended are many. Cost:
+about 90 tensor operations a step, whatever the number of creatures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rules of a task without bodies, and the mathematics that they are written in.
 
-A task's file states its rules as plain Python functions on one episode. They are compiled for CPU and GPU, and run
-on batches of episodes in PyTorch, as they stand (see `islands.tasks.plain`): a number may be a tensor of as many episodes.
+A task's file states its rules as plain Python functions on one episode. They are compiled for CPU and GPU, and run on
+batches of episodes in PyTorch, as they stand (see `islands.tasks.plain`): a number may be a tensor of many episodes.
 So a rule branches on the task's own numbers alone, and decides what depends on the state with `where`:
 
     reset(state, draws, task)      write the first state; `draws`: independent uniform numbers from [0, 1)
