@@ -1,292 +1,148 @@
 """A whole archipelago on one GPU, beside one core of the same machine and beside the card's own limits.
 
-    python -m scripts.benchmarks.gpu OUT.json [--islands 1,16,128,1024] [--quick]
-
-For a machine with an NVIDIA GPU and the extra `[cuda]`. Populations are of 500 genomes, evolved for some generations on
-the processor first, and every island meets episodes of its own. Times are of the wall: of a whole evaluation as
-`Task.play` does it (sorting, genomes to the card, episodes, results back), and of the kernel alone, by the card's own
-events.
+Needs a machine with an NVIDIA GPU and the extra `[cuda]`. Elsewhere the page tells of the card in gpu.elsewhere.json.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from islands.algorithms import Told, breeder_of
-from islands.errors import ConfigError
-from islands.genome.population import Genomes, Population, concatenate
 from islands.gpu import lane, machine
-from islands.gpu.batch import Pellets, Plain
-from islands.loop import breeding_of
-from islands.rng import substream
-from islands.rollout import evaluate
-from islands.speciation import note_progress
-from islands.tasks import make
-from launcher import presets
+from scripts.benchmarks.gpu_arms import GENERATIONS, POPULATION, Timed, evaluation, generations, limits
+from scripts.benchmarks.pieces import short, table
 
-POPULATION, GENERATIONS = 500, 10
+TITLE = "An archipelago on a GPU"
+ISLANDS = (1, 16, 128, 1024)
 PRESETS = ("neat_baseline", "pure_baseline", "cartpole")
+LAUNCHED = {"cartpole": (16, 128, 1024), "neat_baseline": (16, 128, 1024)}
+CONTROL_TICK = 3
+"""Steps from one thought to the next."""
 
 
-def limits(cuda: Any) -> dict[str, float]:
-    """What the card can do at most, as measured: GB/s read and written, float32 operations a second (FMA: two)."""
-    copying = _copying(cuda)
-
-    from numba.cuda import libdevice
-
-    fma = libdevice.fmaf
-    rounds, threads = 4096, 132 * 2048
-
-    def multiply(out: Any) -> None:
-        i = cuda.grid(1)
-        a = b = c = d = e = f = g = h = np.float32(i)
-        x, y = np.float32(0.999), np.float32(0.001)
-        for _ in range(rounds):
-            a, b, c, d = fma(a, x, y), fma(b, x, y), fma(c, x, y), fma(d, x, y)
-            e, f, g, h = fma(e, x, y), fma(f, x, y), fma(g, x, y), fma(h, x, y)
-        out[i] = a + b + c + d + e + f + g + h
-
-    kernel, out = cuda.jit(multiply), cuda.device_array(threads, np.float32)
-    multiplying = _seconds(cuda, lambda: kernel[threads // 256, 256](out), 5)
-    return {"gb_per_second": 8 * (1 << 30) / copying / 1e9, "tflops": 16.0 * rounds * threads / multiplying / 1e12}
-
-
-def _copying(cuda: Any) -> float:
-    """Seconds to copy 4 GiB on the card."""
-    import torch
-
-    here = torch.empty(1 << 30, dtype=torch.float32, device="cuda").uniform_()
-    there = torch.empty_like(here)
-    return _seconds(cuda, lambda: there.copy_(here), 10)
-
-
-def _seconds(cuda: Any, work: Callable[[], Any], times: int) -> float:
-    """Median seconds of the wall, the card idle before and after."""
-    found = []
-    for _ in range(times + 1):
-        cuda.synchronize()
-        began = time.perf_counter()
-        work()
-        cuda.synchronize()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found[1:])
-
-
-class Timed:
-    """A machine whose kernels are timed by the card's events; `seconds` of the last one."""
-
-    def __init__(self, cuda: Any, lanes: int = lane.LANES) -> None:
-        plain, self.cuda, self.seconds = machine.gpu(), cuda, 0.0
-
-        def entry(function: Any) -> Callable[..., None]:
-            start = plain.entry(function)
-
-            def timed(threads: int, *arguments: Any) -> None:
-                before, after = cuda.event(), cuda.event()
-                before.record()
-                start(threads, *arguments)
-                after.record()
-                after.synchronize()
-                self.seconds = cuda.event_elapsed_time(before, after) / 1e3
-
-            return timed
-
-        self.machine = dataclasses.replace(plain, entry=entry, most=lanes, _made={})
-
-    def player(self, task: Any) -> Callable[[Genomes, Any, Any], Any]:
-        """As `task.play`."""
-        if hasattr(task, "rules"):
-            player = Plain(self.machine, task.rules, task.layout, task.shape)
-            return lambda genomes, items, keys: player.play(genomes, task.numbers, task.shape, items, keys)
-        bodies = Pellets(self.machine, task.layout)
-        return lambda genomes, items, keys: bodies.play(genomes, task.parameters, items, keys)
-
-
-def evolved(preset: str, more: list[str]) -> tuple[Any, Genomes]:
-    """The task and a population after some generations on the processor."""
-    config = presets.resolve(preset, [f"population={POPULATION}", *more])
-    task, breeder = make(config), breeder_of(breeding_of(config, make(config)))
-    offspring = breeder.first((config.seed, 0, 0))
-    for generation in range(GENERATIONS):
-        scores = evaluate(task, offspring.genomes, np.array([np.uint64(generation)]), 1)[0]
-        species = offspring.species
-        if generation:
-            species = breeder.sort(offspring.genomes, species, generation)
-        species = note_progress(species, scores.fitness, generation)
-        told = Told(Population(offspring.genomes, scores.fitness), species, offspring.memory, [])
-        offspring = breeder.breed(told, 1.0, (config.seed, 0, generation))
-    return task, offspring.genomes
-
-
-def batch_of(genomes: Genomes, islands: int) -> tuple[Genomes, Any, Any]:
-    """So many islands' populations, an episode each: genomes, items, keys."""
-    joined = concatenate([genomes] * islands) if islands > 1 else genomes
-    keys = np.array([substream(np.uint64(5), island) for island in range(islands)], np.uint64)
-    return joined, np.arange(joined.count), np.repeat(keys, genomes.count)
-
-
-def evaluation(cards: dict[int, Timed], preset: str, islands: list[int]) -> dict[str, Any]:
-    """One preset's figures: a core, the card by numbers of islands, and agreement between the two."""
-    task, genomes = evolved(preset, [])
-    alone = batch_of(genomes, 1)
-    task.play(*alone)
-    began = time.process_time()
-    there = task.play(*alone)
-    core = time.process_time() - began
-    steps = int(there.steps.sum())
-    found: dict[str, Any] = {
-        "steps_a_genome": steps / POPULATION,
-        "body_nodes": float(np.diff(genomes.body_start).mean()),
-        "muscles": float(np.diff(genomes.muscle_start).mean()),
-        "connections": float(np.diff(genomes.conn_start).mean()),
-        "core": {"creatures_per_second": POPULATION / core, "steps_per_second": steps / core},
-        "agreement": agreement(next(iter(cards.values())), preset),
-        "islands": [],
-    }
-    for count in islands:
-        batch = batch_of(genomes, count)
-        for most, timed in cards.items() if count == islands[-1] else list(cards.items())[:1]:
-            play, tries = timed.player(task), []
-            for _ in range(4):
-                began = time.perf_counter()
-                played = play(*batch)
-                tries.append((time.perf_counter() - began, timed.seconds))
-            compiling, best = tries[0][0], sorted(tries[1:])[1]
-            first = play(*batch)
-            same = all(np.array_equal(getattr(first, n), getattr(played, n)) for n in ("fitness", "steps", "behaviour"))
-            done = int(played.steps.sum())
-            told = {
-                "islands": count,
-                "lanes": most,
-                "seconds": best[0],
-                "kernel_seconds": best[1],
-                "first_seconds": compiling,
-                "creatures_per_second": count * POPULATION / best[0],
-                "steps_per_second": done / best[0],
-                "kernel_steps_per_second": done / best[1],
-                "twice_the_same": same,
-                "to_card_mb": sum(a.nbytes for a in batch[0]) / 1e6,
-            }
-            found["islands"].append(told)
-            print(preset, json.dumps(told), file=sys.stderr, flush=True)
-    return found
-
-
-def agreement(card: Timed, preset: str) -> dict[str, Any]:
-    """How near the card's results come to the processor's, over short episodes and whole ones."""
-    found = {}
-    short = {"cartpole": "task.steps=50"}.get(preset, "task.duration=2")
-    for name, more in (("short", [short]), ("whole", [])):
-        try:
-            task, genomes = evolved(preset, more)
-        except ConfigError as error:
-            found[name] = str(error)
-            continue
-        batch = batch_of(genomes, 1)
-        ours, theirs = task.play(*batch), card.player(task)(*batch)
-        away = np.abs(ours.fitness.astype(float) - theirs.fitness)
-        found[name] = {
-            "same_bits": float((ours.fitness == theirs.fitness).mean()),
-            "same_steps": float((ours.steps == theirs.steps).mean()),
-            "largest_difference": float(away.max()),
-            "median_difference": float(np.median(away)),
-            "largest_fitness": float(ours.fitness.max()),
-            "mean": [float(ours.fitness.mean()), float(theirs.fitness.mean())],
-        }
-    return found
-
-
-def generations(preset: str, islands: int, count: int, more: list[str]) -> dict[str, Any]:
-    """Whole generations by `evolab launch --device cuda`: medians over generations, of the seconds of all islands."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        command = [
-            sys.executable,
-            "-m",
-            "launcher",
-            "launch",
-            "-c",
-            preset,
-            "--device",
-            "cuda",
-            "--islands",
-            str(islands),
-            "-g",
-            str(count),
-            "--set",
-            f"population={POPULATION}",
-            "--set",
-            "evaluation.stop_when_solved=false",
-            "--out",
-            str(out),
-            "--json",
-            *more,
-        ]
-        began = time.perf_counter()
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": f"{os.getcwd()}:{os.environ.get('PYTHONPATH', '')}"},
-        )
-        took = time.perf_counter() - began
-        if done.returncode or not list(out.glob("*/metrics.jsonl")):
-            print(done.returncode, done.stdout[-2000:], done.stderr[-3000:], file=sys.stderr)
-            for log in [*out.glob("logs/*"), *out.glob("*/*.log")][:4]:
-                print(log, log.read_text()[-3000:], file=sys.stderr)
-            return {"islands": islands, "failed": done.returncode}
-        lines = [
-            [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(out.glob("*/metrics.jsonl"))
-        ]
-    told: dict[str, Any] = {"islands": islands, "seconds_in_all": took, "generations": len(lines[0])}
-    last = [max(line[g]["time"] for line in lines) for g in range(len(lines[0]))]
-    told["seconds_a_generation"] = statistics.median(b - a for a, b in zip(last[1:], last[2:], strict=False))
-    for phase in ("evaluate", "reproduce", "checkpoint", "migrate"):
-        told[f"{phase}_seconds"] = statistics.median(
-            sum(line[g].get(f"{phase}_seconds", 0.0) for line in lines) for g in range(2, len(lines[0]))
-        )
-    told["migrations"] = [sum(line[g].get("migrate_seconds", 0.0) for line in lines) for g in range(len(lines[0]))]
-    print(preset, json.dumps(told), file=sys.stderr, flush=True)
-    return told
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--islands", default="1,16,128,1024")
-    parser.add_argument("--lanes", default=str(lane.LANES), help="numbers of threads to try on the largest batch")
-    parser.add_argument("--presets", default=",".join(PRESETS))
-    parser.add_argument("--launch", default="", help="islands of whole generations to time")
-    arguments = parser.parse_args()
+def measure(quick: bool) -> dict[str, Any]:
+    """About four minutes of a card."""
     cuda = machine.numba_cuda()
-    found: dict[str, Any] = {"card": str(cuda.get_current_device().name), "limits": limits(cuda), "evaluation": {}}
-    print(found, file=sys.stderr, flush=True)
-    counts, lanes = ([int(n) for n in text.split(",") if n] for text in (arguments.islands, arguments.lanes))
-    cards = {most: Timed(cuda, most) for most in lanes}
-    for preset in filter(None, arguments.presets.split(",")):
-        found["evaluation"][preset] = evaluation(cards, preset, counts)
-        arguments.out.write_text(json.dumps(found, indent=1))
-    found["generations"] = {}
-    for spec in filter(None, arguments.launch.split(",")):
-        preset, count = spec.split(":")
-        found["generations"].setdefault(preset, []).append(generations(preset, int(count), 13, []))
-        arguments.out.write_text(json.dumps(found, indent=1))
-    print(json.dumps(found, indent=1))
+    cards = {most: Timed(cuda, most) for most in (lane.LANES, lane.LANES // 4, lane.LANES * 2)[: 1 if quick else 3]}
+    islands = list(ISLANDS[: 2 if quick else 4])
+    return {
+        "card": str(cuda.get_current_device().name),
+        "limits": limits(cuda),
+        "evaluation": {preset: evaluation(cards, preset, islands) for preset in PRESETS},
+        "generations": {
+            preset: [generations(preset, count, 13, []) for count in counts if count in islands]
+            for preset, counts in LAUNCHED.items()
+        },
+    }
 
 
-if __name__ == "__main__":
-    main()
+def bytes_of_step(nodes: float, muscles: float, connections: float) -> float:
+    """What a thread reads and writes in a physics step of pellets, B; counted in the kernel's own source.
+
+    Per body node 14 numbers read and 10 written (position, velocity, force sums; mass and the like), per muscle 35 (its
+    two ends' places and velocities, their force sums twice, its own), 25 for the creature, and every third step three
+    numbers a connection. Numbers of 4 bytes; what a cache gives again counts, too.
+    """
+    return 4.0 * (24.0 * nodes + 35.0 * muscles + 25.0 + 3.0 * connections / CONTROL_TICK)
+
+
+def section(found: dict[str, Any]) -> str:
+    """The Markdown of these figures."""
+    copying, tflops = found["limits"]["gb_per_second"], found["limits"]["tflops"]
+    return "\n\n".join([
+        f"{found['card']}: copies {copying:,.0f} GB/s (read and written) and multiplies and adds {tflops:.0f}"
+        " TFLOP/s in float32, both measured in the same run, by a copy of 4 GiB and by eight chains of FMA a thread."
+        f" Populations of {POPULATION}, evolved for {GENERATIONS} generations; a thread an episode, all islands' genomes"
+        " one batch, every island with its own episodes. Rates are of whole evaluations by the wall, with sorting,"
+        " genomes to the card and results back; *kernel* is the card's own time; a core is one of the same machine,"
+        " evaluation alone.",
+        table(
+            (
+                "preset", "islands", "genomes/s", "steps/s", "× one core", "kernel steps/s", "GB/s in the kernel",
+                "to the card",
+            ),
+            (row for preset, told in found["evaluation"].items() for row in _rows(preset, told, found["limits"])),
+        ),
+        _limits(found),
+        _agreement(found["evaluation"]),
+        "Whole generations, by `evolab launch --device cuda`: one process breeds and writes for all islands, so that"
+        " the card waits for it most of the time. This, not the card, is what stands in the way of more.",
+        table(
+            ("preset", "islands", "s a generation", "of it evaluation", "genomes/s", "evaluation alone on one core, s"),
+            (row for preset, told in found["generations"].items() for row in _launched(preset, told, found)),
+        ),
+        _missing(found),
+    ])  # fmt: skip
+
+
+def _rows(preset: str, told: dict[str, Any], limit: dict[str, float]) -> list[tuple[str, ...]]:
+    rows = []
+    for each in told["islands"]:
+        if each["lanes"] != told["islands"][0]["lanes"]:
+            continue
+        moved = "–"
+        if told["body_nodes"]:
+            rate = (
+                bytes_of_step(told["body_nodes"], told["muscles"], told["connections"])
+                * each["kernel_steps_per_second"]
+            )
+            moved = f"{rate / 1e9:,.0f} ({rate / 1e9 / limit['gb_per_second']:.0%})"
+        times = each["creatures_per_second"] / told["core"]["creatures_per_second"]
+        rows.append((
+            f"`{preset}`", f"{each['islands']:,}", short(each["creatures_per_second"]), short(each["steps_per_second"]),
+            f"{times:.1f}", short(each["kernel_steps_per_second"]), moved, f"{each['to_card_mb']:,.0f} MB",
+        ))  # fmt: skip
+    return rows
+
+
+def _limits(found: dict[str, Any]) -> str:
+    lines = []
+    for preset, told in found["evaluation"].items():
+        largest = [each for each in told["islands"] if each["islands"] == told["islands"][-1]["islands"]]
+        if len(largest) > 1:
+            rates = ", ".join(f"{each['lanes']:,}: {short(each['kernel_steps_per_second'])}" for each in largest)
+            lines.append(f"`{preset}` {rates}")
+    many = (
+        f" Steps/s in the kernel by the number of threads at once, most islands: {'; '.join(lines)}." if lines else ""
+    )
+    return (
+        "Pellets is bound by memory: a creature's state lies in the card's memory, and its arithmetic is little beside"
+        " it (caches give some of it again, so that the share can pass 100 %). CartPole is bound by waiting: 32 threads"
+        f" of a warp go on until the longest of their episodes is over, and each step is a chain of reads.{many}"
+    )
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    parts = []
+    for preset, told in found.items():
+        near, whole = told["agreement"]["short"], told["agreement"]["whole"]
+        parts.append(
+            f"`{preset}` {near['largest_difference']:.1g} of {near['largest_fitness']:.0f} at most over short episodes"
+            f" (50 steps or 2 s), the median genome {whole['median_difference']:.1g} over whole ones, and the same"
+            f" number of steps in {whole['same_steps']:.0%}"
+        )
+    same = all(each["twice_the_same"] for told in found.values() for each in told["islands"])
+    again = "Every batch gave the same bits twice." if same else "NOT every batch gave the same bits twice."
+    return (
+        f"Difference of fitness from the processor's: {'; '.join(parts)}. Over long episodes rounding grows as chaos"
+        f" does. {again}"
+    )
+
+
+def _launched(preset: str, told: list[dict[str, Any]], found: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for each in told:
+        if "seconds_a_generation" in each:
+            genomes, took = each["islands"] * POPULATION, each["seconds_a_generation"]
+            alone = genomes / found["evaluation"][preset]["core"]["creatures_per_second"]
+            rows.append((
+                f"`{preset}`", f"{each['islands']:,}", f"{took:.2f}", f"{each['evaluate_seconds']:.3f}",
+                short(genomes / took), f"{alone:.2f}",
+            ))  # fmt: skip
+    return rows
+
+
+def _missing(found: dict[str, Any]) -> str:
+    wanted = [(preset, count) for preset, counts in LAUNCHED.items() for count in counts]
+    had = {(preset, each["islands"]) for preset, told in found["generations"].items() for each in told}
+    gone = ", ".join(f"`{preset}` with {count:,}" for preset, count in wanted if (preset, count) not in had)
+    return f"Whole generations not measured on this card: {gone}." if gone else "All of it in one run."

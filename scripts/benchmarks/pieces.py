@@ -34,8 +34,9 @@ def keep(name: str, figures: dict[str, Any], load_before: float) -> None:
 
 
 def kept(name: str) -> dict[str, Any] | None:
-    """A piece's figures and stamp, where it was measured."""
-    return files.read_json(place(name)) if place(name).exists() else None
+    """A piece's figures and stamp, where it was measured: here, or else elsewhere by what lies beside its file."""
+    found = [path for path in (place(name), Path(__file__).with_name(f"{name}.elsewhere.json")) if path.exists()]
+    return files.read_json(found[0]) if found else None
 
 
 def machine() -> dict[str, Any]:
@@ -61,11 +62,13 @@ def processor() -> str:
 def stamped(name: str, stamp: dict[str, Any]) -> str:
     """The sentence under a section's heading."""
     versions = ", ".join(f"{library} {number}" for library, number in stamp["versions"].items())
-    before, after = stamp["load"]
+    load = ""
+    if "load" in stamp:
+        before, after = stamp["load"]
+        load = f" The load average was {before:.1f} before and {after:.1f} after; above 1, other work shared the cores."
     return (
         f"Measured by `make bench ARGS={name}` on {stamp['date']}, commit {stamp['commit']}, {stamp['processor']},"
-        f" {stamp['cores']} cores, {versions}. The load average was {before:.1f} before and {after:.1f} after; above 1,"
-        " other work shared the cores."
+        f" {stamp['cores']} cores, {versions}.{load}"
     )
 
 
