@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from islands.genome.population import Array, Genomes, Layout
+from islands.genome.population import Genomes, Layout
 from islands.kernel import kernel
 from islands.networks import find
 
@@ -92,13 +92,12 @@ def make_genomes(count: int, rows: Room, layout: Layout) -> Genomes:
 
 
 def trim(genomes: Genomes) -> Genomes:
-    """Copies of the rows in use, so that the room not needed is given back."""
+    """`genomes` of `make_genomes` with the rows in use alone: the room not needed is given back, nothing is copied."""
     ends = {name: int(getattr(genomes, f"{name}_start")[-1]) for name in ("body", "muscle", "node", "conn")}
-    kept: dict[str, Array] = {}
     for name, array in genomes._asdict().items():
-        table = name.split("_")[0]
-        kept[name] = array if name.endswith("_start") or name == "shared" else array[: ends[table]].copy()
-    return Genomes(**kept)
+        if not name.endswith("_start") and name != "shared":
+            array.resize((ends[name.split("_")[0]], *array.shape[1:]), refcheck=False)
+    return genomes
 
 
 @kernel
