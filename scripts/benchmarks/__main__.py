@@ -16,9 +16,11 @@ from types import ModuleType
 
 from islands import files
 from islands.errors import EvolabError
-from scripts.benchmarks import field, gate, pieces, seeing, speed
+from scripts.benchmarks import arithmetic, field, gate, memory, pieces, seeing, speed
 
-PIECES: dict[str, ModuleType] = {"speed": speed, "field": field, "gate": gate, "seeing": seeing}
+PIECES: dict[str, ModuleType] = {
+    "speed": speed, "arithmetic": arithmetic, "memory": memory, "field": field, "gate": gate, "seeing": seeing,
+}  # fmt: skip
 """Each has a TITLE, `measure(quick)`, which returns its figures, and `section(figures)`, which returns Markdown."""
 HEAD = """\
 # Benchmarks
