@@ -115,6 +115,7 @@ class Halt:
 def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]], halt: Halt) -> int:
     """Evolve the populations of `entries` to their end, as one batch or one after another."""
     found = threads.refuse_more_than(int(plan["threads"]))
+    process.give_large_memory_back()
     from islands.compiling import one_compiles_for_all
     from islands.loop import Evolution
     from islands.tasks import make

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -35,7 +37,10 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def one_compiles_for_all(config: Config, task: Task) -> None:
-    """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is."""
+    """Load the kernels that a run of `config` needs, compiling what is not in the cache; about 0.1 s when all is.
+
+    Where the cache is empty and there is a second core, another process compiles one half meanwhile.
+    """
     from islands.algorithms import Told, breeder_of
     from islands.genome.distance import Coefficients, distance, scratch
     from islands.genome.population import Population
@@ -46,10 +51,58 @@ def one_compiles_for_all(config: Config, task: Task) -> None:
     small = dataclasses.replace(config, population=few, selection=dataclasses.replace(config.selection, elites=0))
     with _one_at_a_time():
         breeder = breeder_of(breeding_of(small, task))
-        first = breeder.first((1, 0, 0))
+        with _meanwhile(_compile_breeding, config, task):
+            first = breeder.first((1, 0, 0))
+            task.warm_up(first.genomes)
         genomes, fitness = first.genomes, np.arange(few, dtype=np.float32)
         species = breeder.sort(genomes, note_progress(first.species, fitness, 0), 0)
         told = Told(Population(genomes, fitness), note_progress(species, fitness, 0), first.memory, [])
         breeder.breed(told, 1.0, (1, 0, 0))
-        distance(genomes, 0, genomes, 0, Coefficients(1.0, 1.0, 1.0), scratch(genomes))  # as migration asks for it
-        task.warm_up(genomes)
+        if config.migration.select == "different" or config.migration.replace == "nearest":
+            distance(genomes, 0, genomes, 0, Coefficients(1.0, 1.0, 1.0), scratch(genomes))
+
+
+def _compile_breeding(config: Config, task: Task) -> None:
+    """Compile species and breeding by breeding nobody."""
+    from islands.genome.draft import Room, make_genomes
+    from islands.loop import breeding_of
+    from islands.reproduction import Plan, breed
+    from islands.speciation import found_species
+
+    blank, nobody = make_genomes(1, Room(1, 1, 1, 1), task.layout), np.empty(0, np.int64)
+    found_species(blank, config.speciation, 0)
+    breed(blank, Plan(nobody, nobody, np.empty(0, np.uint8)), breeding_of(config, task), 1.0, (0, 0, 0))
+
+
+@contextmanager
+def _meanwhile(work: Callable[[Config, Task], None], config: Config, task: Task) -> Iterator[None]:
+    """Do `work` in another process while the block runs, if there is anything to gain, and wait for its end."""
+    if (
+        FOLDER is None
+        or config.algorithm != "ga"
+        or len(os.sched_getaffinity(0)) < 2
+        or any(FOLDER.rglob("*._breed-*"))
+    ):
+        yield
+        return
+    child = os.fork()
+    if not child:
+        _and_no_more(work, config, task)
+    try:
+        yield
+        os.waitpid(child, 0)
+    except BaseException:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        raise
+
+
+def _and_no_more(work: Callable[[Config, Task], None], config: Config, task: Task) -> None:
+    """Do `work` and end this process without a word: whoever waits for it compiles what is missing."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        work(config, task)
+    finally:
+        os._exit(0)

@@ -80,7 +80,7 @@ def make_one(folder: Path, new: bool = False) -> None:
         raise
 
 
-def put(path: Path, parts: Iterable[bytes], step: str) -> None:
+def put(path: Path, parts: Iterable[bytes | memoryview], step: str) -> None:
     """Make `path` hold the `parts`, one after another; `step` begins the names of the points."""
     temporary = path.parent / f".{path.name[:64]}.{uuid.uuid4().hex}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -107,7 +107,7 @@ def put(path: Path, parts: Iterable[bytes], step: str) -> None:
     fault_point(f"{step}.done")
 
 
-def _write_all(fd: int, data: bytes, point: str) -> None:
+def _write_all(fd: int, data: bytes | memoryview, point: str) -> None:
     view = memoryview(data)
     while True:
         view = view[faults.write(point, fd, view) :]

@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def replace_atomically(path: Path | str, data: bytes) -> None:
+def replace_atomically(path: Path | str, data: bytes | bytearray) -> None:
     """Make `path` hold `data`: readers see the old content or the new one, never a mixture."""
     path = Path(path)
     with told_in_one_line(path, "write"):
@@ -244,8 +244,9 @@ def remove_temporaries(folder: Path | str) -> int:
     return removed
 
 
-def _halves(data: bytes) -> tuple[bytes, bytes]:
-    return data[: len(data) // 2], data[len(data) // 2 :]
+def _halves(data: bytes | bytearray) -> tuple[memoryview, memoryview]:
+    view = memoryview(data)
+    return view[: len(view) // 2], view[len(view) // 2 :]
 
 
 def _last_lines(fd: int, n: int) -> list[bytes]:

@@ -20,6 +20,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from islands.parts import whole_with_part
+
 F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
@@ -96,13 +98,13 @@ def kernel(function: F) -> F:
 
     While it runs, other threads of Python run, too.
     """
-    return cast(F, numba.njit(cache=FOLDER is not None, error_model="numpy", nogil=True)(function))
+    return cast(F, whole_with_part(function, None, FOLDER is not None))
 
 
 def kernel_as(signature: str) -> Callable[[F], F]:
     """`kernel` for one signature, so that small functions are not compiled anew for every literal they are given."""
 
     def compiled(function: F) -> F:
-        return cast(F, numba.njit(signature, cache=FOLDER is not None, error_model="numpy", nogil=True)(function))
+        return cast(F, whole_with_part(function, signature, FOLDER is not None))
 
     return compiled

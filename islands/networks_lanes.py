@@ -130,17 +130,18 @@ def load_deeper(brain: Any, shared: Any, lane: Any, layout: Any, slots: Any) -> 
 
 
 @kernel
-def desk_of(brain: Any, lane: Any) -> Any:
-    """Where a lane's program is worked out: markings, order, `networks.Desk`; lanes take turns."""
-    return brain.marks, brain.order, brain.desk
+def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
+    """Put the program of genome `p` into a lane."""
+    load_program(brain, genomes, p, lane, layout, room, slots, brain.marks, brain.order, brain.desk)
 
 
 @kernel
-def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
-    """Put the program of genome `p` into a lane."""
+def load_program(
+    brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any, marks: Any, order: Any, desk: Any
+) -> Any:
+    """As `load_neat`; the program is worked out in `marks`, `order` and `desk`, see `Brain`."""
     bodies = genomes.body_id[genomes.body_start[p] : genomes.body_start[p + 1]]
     muscles = genomes.muscle_id[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-    marks, order, desk = desk_of(brain, lane)
     input_marks(layout, bodies, muscles, room[0], room[1], marks)
     first, source, weight = brain.first[lane], brain.source[lane], brain.weight[lane]
     count = write_program(genomes, p, marks, slots, order, first, source, weight, desk)

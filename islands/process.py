@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+LARGE = 1 << 20
+"""Bytes from which on an array has pages of its own."""
+_MMAP_THRESHOLD = -3
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -39,6 +44,12 @@ def is_alive(identity: dict[str, Any]) -> bool:
     if not isinstance(pid, int) or not isinstance(since, int) or identity.get("boot_id") != boot_id():
         return False
     return started(pid) == since
+
+
+def give_large_memory_back() -> None:
+    """Let freed arrays of `LARGE` and more go back at once; glibc keeps up to 32 MB of each kind for later use."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
 
 
 def resident_mb() -> float:

@@ -12,7 +12,7 @@ from islands.genome.crossover import cross, spreads_of
 from islands.genome.draft import Draft, Room, load, make_draft, make_genomes, store, trim
 from islands.genome.initial import FirstDraw
 from islands.genome.mutation import LIMIT_KINDS, Rates, mutate
-from islands.genome.population import Array, Genomes, Layout
+from islands.genome.population import Array, Genomes, Layout, has
 from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.rng import Purpose, stream, substream, uniform
@@ -208,14 +208,14 @@ def _draw_parents(
 @kernel
 def _breed(
     genomes: Any, plan: Any, crossing: Any, mutating: Any, layout: Any, first: Any, rates: Any, d: Any, out: Any,
-    limited: Any, marks: Any, disabled_rate: Any, spreads: Any,
+    limited: Any, marks: Any, disabled_rate: Any, spreads: Any, body: Any, fixed: Any,
 ) -> Any:  # fmt: skip
     for slot in range(len(plan.first)):
         load(d, genomes, plan.first[slot])
         if not plan.copied[slot]:
             if plan.second[slot] >= 0:
-                cross(d, genomes, plan.second[slot], substream(crossing, slot), layout, disabled_rate, spreads)
-            mutate(d, substream(mutating, slot), layout, first, rates, limited, marks)
+                cross(d, genomes, plan.second[slot], substream(crossing, slot), disabled_rate, spreads, fixed)
+            mutate(d, substream(mutating, slot), layout, first, rates, limited, marks, body, fixed)
         store(d, out, slot)
 
 
@@ -244,7 +244,7 @@ def breed(
     _breed(
         genomes, chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION), layout, breeding.first,
         rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
-        crossover.disabled_rate, spreads_of(crossover.eta),
+        crossover.disabled_rate, spreads_of(crossover.eta), *has(layout),
     )  # fmt: skip
     return trim(out), dict(zip(LIMITS, limited.tolist(), strict=True))
 

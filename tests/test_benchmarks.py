@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from islands import loading
+from islands.config import Config
+from islands.tasks import make
 from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import cores_arms, cores_migration, field, gate, pieces, pygmo
+from scripts.benchmarks import arithmetic, cores_arms, cores_migration, counting, field, gate, memory, pieces, pygmo
 from scripts.benchmarks.cores_model import Costs, efficiency
+from tests.islands.tasks.creatures import configured
 
 ROUND = {"population": 20, "generations": 3}
 
@@ -104,4 +109,35 @@ def test_a_genome_of_many_numbers_goes_through_the_real_pool() -> None:
 def test_an_unknown_piece_is_refused_in_a_line() -> None:
     command = [sys.executable, "-m", "scripts.benchmarks", "sped"]
     done = subprocess.run(command, cwd=pieces.ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "speed, field, cores, pygmo, gate, seeing" in done.stderr
+    assert done.returncode == 2 and ", ".join(bench.PIECES) in done.stderr
+
+
+def test_work_is_counted_from_the_kernels_by_body_nodes_and_muscles() -> None:
+    task: Any = make(configured("neat"))
+    work = {
+        (nodes, muscles): np.array(
+            counting.work_of_a_step(nodes, muscles, 5, 20, task.layout, task.parameters), np.float64
+        )
+        for nodes in (4, 5)
+        for muscles in (6, 7)
+    }
+    flops, moved = work[5, 7] - work[5, 6] - work[4, 7] + work[4, 6]
+    assert round(flops, 6) == 18  # of a muscle and a node: six multiply-adds for its ends, three for the force
+    assert round(moved, 6) == 4 * (7 + 4)  # a sign, position and velocity; a sign and a force
+    more = counting.work_of_a_step(5, 7, 5, 21, task.layout, task.parameters)
+    np.testing.assert_allclose(more - work[5, 7], [2 / 3, 12 / 3])  # of a connection, once a control tick
+
+
+def test_genomes_for_measuring_memory_have_as_many_neurons_as_asked() -> None:
+    config = loading.override(Config(), ["task.name=cartpole", "network.max_hidden=128", "population=100"])
+    genomes = memory.grown(config, make(config), 70, 12)
+    assert genomes.count == 70 and (np.diff(genomes.node_start) == 12).all()
+
+
+def test_the_sections_of_arithmetic_and_memory_judge_by_what_was_measured() -> None:
+    one = {"population": 10_000, "nodes": 50.0, "connections": 150.0, "genomes_mb": 50.0, "before_mb": 100.0}
+    assert "300 MB: met" in memory.section({"lives": [{**one, "peak_mb": 299.0}]})
+    assert "300 MB: missed" in memory.section({"lives": [{**one, "peak_mb": 301.0}]})
+    told = {"flops": 1000.0, "bytes": 2000.0, "steps": 1e7}
+    peak = {"flops": 1e11, "cached": 1e11, "far": 1e10}
+    assert "| 10% |" in arithmetic.section({"peak": peak, "presets": {"neat_baseline": told}})

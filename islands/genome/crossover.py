@@ -119,10 +119,13 @@ def cross_fixed(d: Any, other: Any, p: Any, key: Any, spreads: Any) -> Any:
 
 
 @kernel
-def cross(d: Any, other: Any, p: Any, key: Any, layout: Any, disabled_rate: Any, spreads: Any) -> Any:
-    """Mix genome `p` of `other` (the less fit parent) into the draft, a copy of the fitter."""
+def cross(d: Any, other: Any, p: Any, key: Any, disabled_rate: Any, spreads: Any, fixed: Any) -> Any:
+    """Mix genome `p` of `other` (the less fit parent) into the draft, a copy of the fitter.
+
+    `fixed`: see `population.has`.
+    """
     cross_body(d, other, p, substream(key, 0))
-    if layout.hidden:
+    if fixed is not None:
         cross_fixed(d, other, p, substream(key, 1), spreads)
     else:
         cross_network(d, other, p, substream(key, 2), disabled_rate)

@@ -26,6 +26,8 @@ from islands.kernel import kernel
 F = np.float32
 SMALL = F(20.0)
 """Genes up to which N is 1."""
+MANY = F(2.0**30)
+"""More genes than any genome has."""
 
 
 class Coefficients(NamedTuple):
@@ -37,16 +39,17 @@ class Coefficients(NamedTuple):
 
 
 @kernel
-def align(ids: Any, a0: Any, a1: Any, others: Any, b0: Any, b1: Any, pairs: Any) -> Any:
+def align(ids: Any, a0: Any, a1: Any, others: Any, b0: Any, b1: Any, pairs: Any, most: Any) -> Any:
     """Merge two sorted runs of markings; returns (matching, disjoint, excess) and fills `pairs` with matching rows.
 
-    pairs: int32 [>= min(a1 - a0, b1 - b0), 2]. Cost O(rows).
+    pairs: int32 [>= min(a1 - a0, b1 - b0), 2]. Once more than `most` rows have no match the rest is not looked at. Cost
+    O(rows).
     """
     deepest_a = depth(ids[a1 - 1]) if a1 > a0 else np.uint64(0)
     deepest_b = depth(others[b1 - 1]) if b1 > b0 else np.uint64(0)
     matching, disjoint, excess = 0, 0, 0
     i, j = a0, b0
-    while i < a1 or j < b1:
+    while (i < a1 or j < b1) and disjoint + excess <= most:
         if i < a1 and j < b1 and ids[i] == others[j]:
             pairs[matching, 0], pairs[matching, 1] = i, j
             matching += 1
@@ -65,6 +68,14 @@ def align(ids: Any, a0: Any, a1: Any, others: Any, b0: Any, b1: Any, pairs: Any)
                 disjoint += 1
             j += 1
     return matching, disjoint, excess
+
+
+@kernel
+def most_unmatched(coefficients: Any, larger: Any, limit: Any) -> Any:
+    """A number of genes without a match (int64) beyond which any distance reaches `limit`, rounding included."""
+    least = min(F(coefficients.excess), F(coefficients.disjoint))
+    bound = F(1.001) * F(limit) * larger
+    return np.int64(bound / least) + 1 if least > F(0.0) and bound < least * MANY else np.int64(MANY)
 
 
 @kernel
@@ -97,7 +108,7 @@ def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any, 
     """Compatibility distance (float32, >= 0) of genome `p` of `one` and genome `q` of `two`.
 
     pairs: scratch int32 [3, R, 2], R at least the rows of the largest table of a genome. Where the excess and disjoint
-    genes alone reach `limit`, the distance so far is returned. Cost O(genes), no sorting.
+    genes alone reach `limit`, what is returned is only known to reach it, too. Cost O(genes), no sorting.
     """
     a0, a1, b0, b1 = one.body_start[p], one.body_start[p + 1], two.body_start[q], two.body_start[q + 1]
     c0, c1, d0, d1 = one.muscle_start[p], one.muscle_start[p + 1], two.muscle_start[q], two.muscle_start[q + 1]
@@ -106,13 +117,16 @@ def distance(one: Any, p: Any, two: Any, q: Any, coefficients: Any, pairs: Any, 
         c1, d1 = c0, d0
     genes = max(a1 - a0 + c1 - c0 + e1 - e0, b1 - b0 + d1 - d0 + f1 - f0)
     larger = max(F(1.0), F(genes) / SMALL)
-    bodies, disjoint, excess = align(one.body_id, a0, a1, two.body_id, b0, b1, pairs[0])
-    muscles, apart, beyond = align(one.muscle_id, c0, c1, two.muscle_id, d0, d1, pairs[1])
+    most = most_unmatched(coefficients, larger, limit)
+    if abs(a1 - a0 - b1 + b0) + abs(c1 - c0 - d1 + d0) + abs(e1 - e0 - f1 + f0) > most:
+        return max(F(limit), F(0.0))
+    bodies, disjoint, excess = align(one.body_id, a0, a1, two.body_id, b0, b1, pairs[0], most)
+    muscles, apart, beyond = align(one.muscle_id, c0, c1, two.muscle_id, d0, d1, pairs[1], most)
     disjoint, excess = disjoint + apart, excess + beyond
     share = (F(coefficients.disjoint) * F(disjoint) + F(coefficients.excess) * F(excess)) / larger
     if share >= limit:
         return share
-    links, apart, beyond = align(one.conn_id, e0, e1, two.conn_id, f0, f1, pairs[2])
+    links, apart, beyond = align(one.conn_id, e0, e1, two.conn_id, f0, f1, pairs[2], most)
     disjoint, excess = disjoint + apart, excess + beyond
     share = (F(coefficients.disjoint) * F(disjoint) + F(coefficients.excess) * F(excess)) / larger
     if share >= limit:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from islands.genome.population import Array, Genomes, Layout
+from islands.genome.population import Genomes, Layout
 from islands.kernel import kernel
 from islands.networks import find
 
@@ -92,13 +92,12 @@ def make_genomes(count: int, rows: Room, layout: Layout) -> Genomes:
 
 
 def trim(genomes: Genomes) -> Genomes:
-    """Copies of the rows in use, so that the room not needed is given back."""
+    """`genomes` of `make_genomes` with the rows in use alone: the room not needed is given back, nothing is copied."""
     ends = {name: int(getattr(genomes, f"{name}_start")[-1]) for name in ("body", "muscle", "node", "conn")}
-    kept: dict[str, Array] = {}
     for name, array in genomes._asdict().items():
-        table = name.split("_")[0]
-        kept[name] = array if name.endswith("_start") or name == "shared" else array[: ends[table]].copy()
-    return Genomes(**kept)
+        if not name.endswith("_start") and name != "shared":
+            array.resize((ends[name.split("_")[0]], *array.shape[1:]), refcheck=False)
+    return genomes
 
 
 @kernel
@@ -175,15 +174,29 @@ def _place(ids: Any, size: Any, marking: Any) -> Any:
 
 
 @kernel
+def copy_row(table: Any, target: Any, source: Any) -> Any:
+    """Overwrite row `target` of a table with row `source`."""
+    for g in range(table.shape[1]):
+        table[target, g] = table[source, g]
+
+
+@kernel
+def clear_row(table: Any, row: Any) -> Any:
+    """Write zeros into a row of a float32 table."""
+    for g in range(table.shape[1]):
+        table[row, g] = np.float32(0.0)
+
+
+@kernel
 def insert_body(d: Any, marking: Any) -> Any:
     """Make room for a body node; returns its row (genes are the caller's to write), or -1 when it exists."""
     at = _place(d.body_id, d.size[BODY], marking)
     if at >= 0:
         for i in range(d.size[BODY], at, -1):
             d.body_id[i] = d.body_id[i - 1]
-            d.body_gene[i] = d.body_gene[i - 1]
+            copy_row(d.body_gene, i, i - 1)
         d.body_id[at] = marking
-        d.body_gene[at] = np.float32(0.0)
+        clear_row(d.body_gene, at)
         d.size[BODY] += 1
     return at
 
@@ -195,12 +208,12 @@ def insert_muscle(d: Any, marking: Any, one: Any, two: Any) -> Any:
     if at >= 0:
         for i in range(d.size[MUSCLE], at, -1):
             d.muscle_id[i] = d.muscle_id[i - 1]
-            d.muscle_ends[i] = d.muscle_ends[i - 1]
-            d.muscle_gene[i] = d.muscle_gene[i - 1]
+            copy_row(d.muscle_ends, i, i - 1)
+            copy_row(d.muscle_gene, i, i - 1)
         d.muscle_id[at] = marking
         d.muscle_ends[at, 0] = one
         d.muscle_ends[at, 1] = two
-        d.muscle_gene[at] = np.float32(0.0)
+        clear_row(d.muscle_gene, at)
         d.size[MUSCLE] += 1
     return at
 
@@ -246,8 +259,8 @@ def remove_muscle_row(d: Any, row: Any) -> Any:
     """Take a muscle's row out; its neuron is the caller's business."""
     for i in range(row, d.size[MUSCLE] - 1):
         d.muscle_id[i] = d.muscle_id[i + 1]
-        d.muscle_ends[i] = d.muscle_ends[i + 1]
-        d.muscle_gene[i] = d.muscle_gene[i + 1]
+        copy_row(d.muscle_ends, i, i + 1)
+        copy_row(d.muscle_gene, i, i + 1)
     d.size[MUSCLE] -= 1
 
 
@@ -256,7 +269,7 @@ def remove_body_row(d: Any, row: Any) -> Any:
     """Take a body node's row out; its muscles are the caller's business."""
     for i in range(row, d.size[BODY] - 1):
         d.body_id[i] = d.body_id[i + 1]
-        d.body_gene[i] = d.body_gene[i + 1]
+        copy_row(d.body_gene, i, i + 1)
     d.size[BODY] -= 1
 
 

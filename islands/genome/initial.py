@@ -27,7 +27,7 @@ from islands.genome.draft import (
     trim,
 )
 from islands.genome.marking import BODY_NODE, OUTPUT, connection_mark, mark, muscle_mark, output_mark
-from islands.genome.population import Genomes, Layout
+from islands.genome.population import Genomes, Layout, has
 from islands.kernel import kernel
 from islands.networks import find, input_marks, input_slots
 from islands.rng import below, normal, substream, uniform
@@ -169,46 +169,47 @@ def linked(key: Any, connectivity: Any, source: Any, target: Any) -> Any:
 
 
 @kernel
-def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, first: Any, marks: Any) -> Any:
+def connect_output(d: Any, muscle: Any, key: Any, wiring: Any, layout: Any, first: Any, marks: Any, fixed: Any) -> Any:
     """Give a new muscle its output: neuron and connections (neat), or weights in its own row (pure, hybrid).
 
     `key`: stream of the weights; `wiring`: stream of the genome that decides which inputs and outputs are linked;
-    `marks`: scratch for input markings.
+    `marks`: scratch for input markings; `fixed`: see `population.has`.
     """
-    row = find(d.muscle_id, 0, d.size[MUSCLE], muscle)
     output = output_mark(muscle)
-    if layout.hidden:
+    if fixed is not None:
+        row = find(d.muscle_id, 0, d.size[MUSCLE], muscle)
         base = columns.MUSCLE_GENES
         for h in range(layout.hidden * (layout.strain + 1)):
             on = linked(wiring, first.connectivity, np.uint64(1000 + h), output) or first.connectivity == SPARSE_INPUTS
             d.muscle_gene[row, base + h] = normal(key, h) * F(first.weight_scale) if on else F(0.0)
         if layout.node_bias:
             d.muscle_gene[row, d.muscle_gene.shape[1] - 1] = F(first.output_bias)
-        return
-    insert_node(d, output, F(first.output_bias))
-    used = input_marks(
-        layout, d.body_id[: d.size[BODY]], d.muscle_id[: d.size[MUSCLE]], d.size[BODY], d.size[MUSCLE], marks
-    )
-    for i in range(used):
-        if linked(wiring, first.connectivity, marks[i], output):
-            weight = normal(key, i) * F(first.weight_scale)
-            insert_connection(d, connection_mark(marks[i], output), marks[i], output, weight)
+    else:
+        insert_node(d, output, F(first.output_bias))
+        used = input_marks(
+            layout, d.body_id[: d.size[BODY]], d.muscle_id[: d.size[MUSCLE]], d.size[BODY], d.size[MUSCLE], marks
+        )
+        for i in range(used):
+            if linked(wiring, first.connectivity, marks[i], output):
+                weight = normal(key, i) * F(first.weight_scale)
+                insert_connection(d, connection_mark(marks[i], output), marks[i], output, weight)
 
 
 @kernel
-def draw_shared(d: Any, key: Any, layout: Any, first: Any) -> Any:
+def draw_shared(d: Any, key: Any, layout: Any, first: Any, fixed: Any) -> Any:
     """Draw the shared genes: the frequency multiplier and, in the fixed topologies, the hidden layers' weights."""
     d.shared[columns.MULTIPLIER] = F(0.8) + F(0.4) * uniform(key, 0)
-    fixed = layout.sensors + layout.constant
-    for h in range(layout.hidden):
-        for i in range(fixed):
-            on = linked(key, first.connectivity, np.uint64(i), np.uint64(0)) or first.connectivity == SPARSE_OUTPUTS
-            at = h * fixed + i
-            weight = normal(key, 1 + at) * F(first.weight_scale) if on else F(0.0)
-            d.shared[columns.SHARED_GENES + at] = weight
-        if layout.node_bias:
-            d.shared[columns.SHARED_GENES + layout.hidden * fixed + h] = F(0.0)
-    draw_deeper(d, substream(key, 3), layout, first)
+    if fixed is not None:
+        inputs = layout.sensors + layout.constant
+        for h in range(layout.hidden):
+            for i in range(inputs):
+                on = linked(key, first.connectivity, np.uint64(i), np.uint64(0)) or first.connectivity == SPARSE_OUTPUTS
+                at = h * inputs + i
+                weight = normal(key, 1 + at) * F(first.weight_scale) if on else F(0.0)
+                d.shared[columns.SHARED_GENES + at] = weight
+            if layout.node_bias:
+                d.shared[columns.SHARED_GENES + layout.hidden * inputs + h] = F(0.0)
+        draw_deeper(d, substream(key, 3), layout, first)
 
 
 @kernel
@@ -223,46 +224,53 @@ def draw_deeper(d: Any, key: Any, layout: Any, first: Any) -> Any:
 
 
 @kernel
-def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
-    """Make the draft a first-draw genome from the stream `key`."""
-    d.size[:] = 0
-    draw_shared(d, substream(key, 1), layout, first)
-    body_key, wiring = substream(key, 2), substream(key, 4)
+def draw_parts(d: Any, key: Any, first: Any) -> Any:
+    """Give the draft its body nodes and muscles, with the weights that belong to them but an output's own."""
     most = first.max_nodes
     ids = np.zeros(most, np.uint64)
     genes = np.zeros((most, columns.BODY_GENES), np.float32)
     ends = np.zeros((first.max_muscles, 2), np.int64)
     pulls = np.zeros((first.max_muscles, columns.MUSCLE_GENES), np.float32)
-    muscles = 0
-    if layout.body:
-        count, muscles = draw_body(
-            body_key, first.min_nodes, most, first.max_muscles, ids, genes, ends, pulls
-        )  # fmt: skip
-        for n in range(count):
-            row = insert_body(d, ids[n])
-            own = substream(key, 5000 + n)
-            for g in range(d.body_gene.shape[1]):
-                on = (
-                    first.connectivity == FULL
-                    or first.connectivity == SPARSE_OUTPUTS
-                    or (first.connectivity == SPARSE_INPUTS and uniform(own, 1000 + g) < F(0.5))
-                )
-                weight = normal(own, g) * F(first.weight_scale) if on else F(0.0)
-                d.body_gene[row, g] = genes[n, g] if g < columns.BODY_GENES else weight
+    count, muscles = draw_body(
+        substream(key, 2), first.min_nodes, most, first.max_muscles, ids, genes, ends, pulls
+    )  # fmt: skip
+    for n in range(count):
+        row = insert_body(d, ids[n])
+        own = substream(key, 5000 + n)
+        for g in range(d.body_gene.shape[1]):
+            on = (
+                first.connectivity == FULL
+                or first.connectivity == SPARSE_OUTPUTS
+                or (first.connectivity == SPARSE_INPUTS and uniform(own, 1000 + g) < F(0.5))
+            )
+            weight = normal(own, g) * F(first.weight_scale) if on else F(0.0)
+            d.body_gene[row, g] = genes[n, g] if g < columns.BODY_GENES else weight
     for m in range(muscles):
         one, two = ids[ends[m, 0]], ids[ends[m, 1]]
         row = insert_muscle(d, muscle_mark(one, two), one, two)
-        d.muscle_gene[row, : columns.MUSCLE_GENES] = pulls[m]
-    for o in range(first.outputs):
-        insert_muscle(d, mark(OUTPUT, np.uint64(o), 1, 0), np.uint64(0), np.uint64(0))
-    for m in range(d.size[MUSCLE]):
-        connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, marks)
+        for g in range(columns.MUSCLE_GENES):
+            d.muscle_gene[row, g] = pulls[m, g]
 
 
 @kernel
-def _draw_all(d: Any, key: Any, layout: Any, first: Any, marks: Any, out: Any) -> Any:
+def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any, body: Any, fixed: Any) -> Any:
+    """Make the draft a first-draw genome from the stream `key`; `body`, `fixed`: see `population.has`."""
+    for table in range(len(d.size)):
+        d.size[table] = 0
+    draw_shared(d, substream(key, 1), layout, first, fixed)
+    wiring = substream(key, 4)
+    if body is not None:
+        draw_parts(d, key, first)
+    for o in range(first.outputs):
+        insert_muscle(d, mark(OUTPUT, np.uint64(o), 1, 0), np.uint64(0), np.uint64(0))
+    for m in range(d.size[MUSCLE]):
+        connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, marks, fixed)
+
+
+@kernel
+def _draw_all(d: Any, key: Any, layout: Any, first: Any, marks: Any, out: Any, body: Any, fixed: Any) -> Any:
     for p in range(len(out.shared)):
-        draw_genome(d, substream(key, p), layout, first, marks)
+        draw_genome(d, substream(key, p), layout, first, marks, body, fixed)
         store(d, out, p)
 
 
@@ -275,5 +283,5 @@ def draw_genomes(count: int, key: np.uint64, layout: Layout, first: FirstDraw) -
     room = Room(bodies + 1, muscles + 1, muscles * neat + 1, muscles * slots * neat + 1)
     draft = make_draft(room, layout)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
-    _draw_all(draft, key, layout, first, np.zeros(slots + 1, np.uint64), out)
+    _draw_all(draft, key, layout, first, np.zeros(slots + 1, np.uint64), out, *has(layout))
     return trim(out)

@@ -296,7 +296,7 @@ def switch_connection(d: Any, key: Any, wanted: Any) -> Any:
 
 
 @kernel
-def grow_muscle(d: Any, one: Any, two: Any, key: Any, layout: Any, first: Any, marks: Any) -> Any:
+def grow_muscle(d: Any, one: Any, two: Any, key: Any, layout: Any, first: Any, marks: Any, fixed: Any) -> Any:
     """Add a first-draw muscle, with its output, between body nodes given by marking; False when they are joined."""
     marking = muscle_mark(one, two)
     row = insert_muscle(d, marking, one, two)
@@ -306,14 +306,14 @@ def grow_muscle(d: Any, one: Any, two: Any, key: Any, layout: Any, first: Any, m
     draw_muscle(substream(key, 1), d.body_gene, a, b, d.muscle_gene[row], 0)
     low, high = MUSCLE_BOUNDS[columns.REST, 0], MUSCLE_BOUNDS[columns.REST, 1]
     d.muscle_gene[row, columns.REST] = min(max(d.muscle_gene[row, columns.REST], low), high)
-    connect_output(d, marking, substream(key, 2), substream(key, 3), layout, first, marks)
+    connect_output(d, marking, substream(key, 2), substream(key, 3), layout, first, marks, fixed)
     for h in range(layout.hidden * layout.strain):  # its own sensor starts unheard: the other outputs stay as they are
         d.muscle_gene[row, columns.MUSCLE_GENES + h] = F(0.0)
     return True
 
 
 @kernel
-def add_muscle(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
+def add_muscle(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any, fixed: Any) -> Any:
     """Add a muscle between a random pair of body nodes that is not joined; up to 20 tries."""
     if d.size[MUSCLE] >= rates.max_muscles:
         limited[LIMIT_MUSCLES] += 1
@@ -323,7 +323,7 @@ def add_muscle(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: A
         one = below(key, 2 * attempt, count)
         two = below(key, 2 * attempt + 1, count - 1)
         two += two >= one
-        if grow_muscle(d, d.body_id[one], d.body_id[two], substream(key, 1000), layout, first, marks):
+        if grow_muscle(d, d.body_id[one], d.body_id[two], substream(key, 1000), layout, first, marks, fixed):
             return
 
 
@@ -337,7 +337,7 @@ def remove_muscle(d: Any, row: Any) -> Any:
 
 
 @kernel
-def add_body_node(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
+def add_body_node(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any, fixed: Any) -> Any:
     """Grow a body node near a random one, joined to it by a muscle; its marking derives from the one it grew from."""
     if d.size[BODY] >= rates.max_nodes:
         limited[LIMIT_BODY] += 1
@@ -358,7 +358,7 @@ def add_body_node(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited
         if g >= columns.POSITION_X:
             value += F(0.5) * normal(key, 10 + g)
         d.body_gene[row, g] = min(max(value, low), high)
-    grow_muscle(d, parent, node, substream(key, 1000), layout, first, marks)
+    grow_muscle(d, parent, node, substream(key, 1000), layout, first, marks, fixed)
 
 
 @kernel
@@ -383,28 +383,30 @@ def remove_body_node(d: Any, key: Any, rates: Any) -> Any:
 
 
 @kernel
-def mutate(d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any) -> Any:
-    """All mutations of one offspring: structure first, then genes and weights."""
+def mutate(
+    d: Any, key: Any, layout: Any, first: Any, rates: Any, limited: Any, marks: Any, body: Any, fixed: Any
+) -> Any:
+    """All mutations of one offspring: structure first, then genes and weights (`body`, `fixed`: `population.has`)."""
     dice = substream(key, 0)
-    if layout.body:
+    if body is not None:
         if uniform(dice, 0) < F(rates.remove_muscle) and d.size[MUSCLE] > 1:
             remove_muscle(d, below(dice, 1, d.size[MUSCLE]))
         if uniform(dice, 2) < F(rates.add_muscle):
-            add_muscle(d, substream(key, 1), layout, first, rates, limited, marks)
+            add_muscle(d, substream(key, 1), layout, first, rates, limited, marks, fixed)
         if uniform(dice, 3) < F(rates.remove_body_node):
             remove_body_node(d, substream(key, 2), rates)
         if uniform(dice, 4) < F(rates.add_body_node):
-            add_body_node(d, substream(key, 3), layout, first, rates, limited, marks)
+            add_body_node(d, substream(key, 3), layout, first, rates, limited, marks, fixed)
         change_body(d, substream(key, 4), layout, rates)
-    if layout.hidden == 0:
+    if fixed is None:
         if uniform(dice, 5) < F(rates.add_node):
             add_node(d, substream(key, 5), layout, rates, limited)
         if uniform(dice, 6) < F(rates.add_connection):
             add_connection(d, substream(key, 6), layout, rates, first.weight_scale, marks)
         if uniform(dice, 7) < F(rates.enable):
-            switch_connection(d, substream(key, 7), 1)
+            switch_connection(d, substream(key, 7), np.uint8(1))
         if uniform(dice, 8) < F(rates.disable):
-            switch_connection(d, substream(key, 8), 0)
+            switch_connection(d, substream(key, 8), np.uint8(0))
         if layout.activations:
             change_kinds(d, substream(key, 10), layout, rates)
     if uniform(dice, 9) < F(rates.weights):

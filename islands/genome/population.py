@@ -69,6 +69,14 @@ class Layout(NamedTuple):
         return body, muscle, shared
 
 
+def has(layout: Layout) -> tuple[int | None, int | None]:
+    """Whether genomes have a body, and whether their topology is fixed: 1, or None where not.
+
+    Kernels take both as `body` and `fixed`: Numba compiles nothing that a None makes unreachable.
+    """
+    return 1 if layout.body else None, 1 if layout.hidden else None
+
+
 class Genomes(NamedTuple):
     """P genomes; B body nodes, M muscles, N neurons (outputs and hidden), C connections in all."""
 

@@ -20,7 +20,7 @@ LANES = 1 << 16
 GPU of 132 multiprocessors with 16 warps each; more would only take memory."""
 BLOCK = 128
 """Threads a block."""
-cuda = libdevice = sum_of = drive_one = None
+cuda = libdevice = load_program = sum_of = drive_one = None
 """Stand-ins for what `names_for` puts here."""
 
 
@@ -84,17 +84,15 @@ def any_lane(mask: Any) -> Any:
     return mask
 
 
-def desk_of(brain: Any, lane: Any) -> Any:
+def load_neat(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> None:
     """See `networks_lanes`: here every lane has a desk of its own, since all are at work at once."""
-    desk = brain.desk
-    return (
-        brain.marks[lane],
-        brain.order[lane],
-        Desk(
-            desk.into[lane], desk.source_row[lane], desk.target_row[lane], desk.by_target[lane], desk.fill_at[lane],
-            desk.place[lane], desk.stack[lane], desk.edge[lane], desk.seen[lane],
-        ),
+    d = brain.desk
+    desk = Desk(
+        d.into[lane], d.source_row[lane], d.target_row[lane], d.by_target[lane], d.fill_at[lane], d.place[lane],
+        d.stack[lane], d.edge[lane], d.seen[lane],
     )  # fmt: skip
+    marks, order = brain.marks[lane], brain.order[lane]
+    load_program(brain, genomes, p, lane, layout, room, slots, marks, order, desk)  # type: ignore[misc]
 
 
 def longest(brain: Any) -> Any:

@@ -40,9 +40,8 @@ class Machine:
         `more`: names besides those of `lane`. What comes back is called with the number of threads, then arguments.
         """
         if (name, lanes) not in self._made:
-            names = lane.names_for(
-                **self.names, LANES=lanes, sum_of=networks_lanes.sum_of, drive_one=networks_lanes.drive_one, **more()
-            )
+            kernels = {each: getattr(networks_lanes, each) for each in ("load_program", "sum_of", "drive_one")}
+            names = lane.names_for(**self.names, LANES=lanes, **kernels, **more())
             digest = hashlib.sha256(f"{name} {lanes}".encode()).hexdigest()[:16]
 
             def make(made: FunctionType) -> Any:

@@ -25,7 +25,7 @@ def translated(
         value = names[name] if name in names else space[name]
         is_ours = hasattr(value, "py_func") or (name in names and isinstance(value, FunctionType))
         space[name] = translated(value, names, make, found) if is_ours else value
-    made = FunctionType(source.__code__, space, source.__name__, source.__defaults__)
+    made = FunctionType(source.__code__, space, source.__name__, source.__defaults__, source.__closure__)
     made.__qualname__ = source.__qualname__
     found[source] = make(made)
     return found[source]

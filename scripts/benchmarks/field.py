@@ -208,8 +208,7 @@ def section(found: dict[str, Any]) -> str:
         " fresh population. Rates are per CPU second of whole generations, medians over rounds; *live* steps are of"
         " episodes under way, *padded* ones are all that were computed. *Faster*: this project's live steps per second"
         " over theirs, round by round: median (range). neat-python divides the distance of genomes by their genes and"
-        " keeps one species here; this project is compared with as many, and shown with those of its preset, too, where"
-        " sorting a hundred species takes most of what is not evaluation.",
+        " keeps one species here; this project is compared with as many, and shown with its preset's, too.",
         picture(found),
         compared(found, NEAT, "evolab-neat"),
         "A fixed network, 4-16-1 with tanh, by separable NES:",
@@ -217,8 +216,7 @@ def section(found: dict[str, Any]) -> str:
         "*To compile* is CPU time between the imports and the first measured generation. This project keeps what it"
         f" compiled{f': its first start of all takes {cold:.0f} s, imports included' if cold else ''}.",
         "Everything but evaluation (species, parents, crossover, mutation; in this project statistics and digest, too),"
-        f" µs a genome, over the first {LARGE_GENERATIONS} generations; species, and with them comparisons, multiply"
-        " later:",
+        f" µs a genome, over the first {LARGE_GENERATIONS} generations:",
         breeding(found),
         *([_not_there(found["refused"])] if found["refused"] else []),
         "Measured elsewhere, on one core of a machine of the same kind, and this project's ratio to it:",

@@ -51,10 +51,10 @@ def section(found: dict[str, Any]) -> str:
     return "\n\n".join([
         f"{found['card']}: copies {copying:,.0f} GB/s (read and written) and multiplies and adds {tflops:.0f}"
         " TFLOP/s in float32, both measured in the same run, by a copy of 4 GiB and by eight chains of FMA a thread."
-        f" Populations of {POPULATION}, evolved for {GENERATIONS} generations; a thread an episode, all islands' genomes"
-        " one batch, every island with its own episodes. Rates are of whole evaluations by the wall, with sorting,"
-        " genomes to the card and results back; *kernel* is the card's own time; a core is one of the same machine,"
-        " evaluation alone.",
+        f" Populations of {POPULATION}, evolved for {GENERATIONS} generations; a thread an episode, all islands'"
+        " genomes one batch, every island with its own episodes. Rates are of whole evaluations by the wall, with"
+        " sorting, genomes to the card and results back; *kernel* is the card's own time; a core is one of the same"
+        " machine, evaluation alone.",
         table(
             (
                 "preset", "islands", "genomes/s", "steps/s", "× one core", "kernel steps/s", "GB/s in the kernel",

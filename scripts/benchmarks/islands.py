@@ -65,7 +65,15 @@ SUBJECTS = {
     "deceptive": Subject(
         "Mountain car with costly force (deceptive: doing nothing costs nothing)",
         "cartpole",
-        ("task.name=mountain_car_continuous", "mutation.recurrent=0", "network.weight_scale=0.3"),
+        (
+            "task.name=mountain_car_continuous",
+            "mutation.recurrent=0",
+            "network.weight_scale=0.3",
+            "mutation.add_node=0.05",
+            "mutation.add_connection=0.15",
+            "speciation.dynamic=false",
+            "speciation.weight=0.4",
+        ),  # fmt: skip
         10,
         150,
     ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from islands import checkpoint, record
 from islands.errors import ConfigError
@@ -277,3 +278,12 @@ def test_equal_states_give_equal_files(evolved, tmp_path):
         checkpoint.write(tmp_path / name, state, owner(evolved), 2)
         hashes.add(hashlib.sha256((tmp_path / name / "00000002.safetensors").read_bytes()).hexdigest())
     assert len(hashes) == 1
+
+
+def test_a_checkpoint_has_the_bytes_that_safetensors_would_write() -> None:
+    arrays = {
+        "b": np.arange(6, dtype=np.float32).reshape(3, 2), "label": np.arange(4), "id": np.arange(7, dtype=np.uint64),
+        "none": np.zeros((0, 2), np.uint64), "on": np.ones(5, np.uint8), "\u00fc": np.zeros(1),
+    }  # fmt: skip
+    metadata = {"state": '{"a": "\u00fc\\n"}'}
+    assert checkpoint._encoded(arrays, metadata) == save(arrays, metadata)

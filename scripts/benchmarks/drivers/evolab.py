@@ -1,7 +1,7 @@
 """This project on CartPole, every generation with its statistics and digest.
 
-`neat`: with one species, as neat-python has it, which divides the distance by the number of genes; `preset`: NEAT with
-the species of the preset `cartpole`; `snes`: a fixed network.
+`neat`: with one species, as neat-python has it, which divides the distance by the number of genes, and its rates of
+structural mutation; `preset`: the preset `cartpole` as it is; `snes`: a fixed network.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from islands.tasks.rules import Shape
 from launcher import presets
 
 SETS: Mapping[str, tuple[str, ...]] = {
-    "neat": ("speciation.threshold=8",),
+    "neat": (
+        "speciation.dynamic=false", "speciation.threshold=8", "speciation.weight=0.4", "mutation.add_node=0.05",
+        "mutation.add_connection=0.15",
+    ),
     "preset": (),
     "snes": ("mode=pure", "algorithm=snes", f"network.hidden={rounds.HIDDEN}", f"network.weight_scale={rounds.SCALE}"),
-}
+}  # fmt: skip
 
 
 class GivenStarts(PlainTask):
