@@ -100,7 +100,8 @@ def launch(
         raise ConfigError("threads", expected="at least 1", got=str(threads))
     settings.where.check(settings.detach)
     if config.device != "cpu":
-        threads = _of_one_process(config, differing, max(threads, cores.usable().count))
+        _refuse_on_gpu(config, differing, settings)
+        threads = max(threads, cores.usable().count)
     count = config.migration.islands or max(1, settings.where.count() // (1 if config.device != "cpu" else threads))
     islands = tuple((f"island-{index:03}", config.seed) for index in range(count))
     topology.check(config.migration.topology, [name for name, _ in islands])
@@ -114,14 +115,18 @@ def launch(
     return run, drive(run, settings)
 
 
-def _of_one_process(config: Config, differing: Sequence[str], threads: int) -> int:
-    """The threads of a process that has all islands; refuses what they cannot have there."""
+def _refuse_on_gpu(config: Config, differing: Sequence[str], settings: Settings) -> None:
+    """Refuse what islands that are one batch of one process cannot have."""
     if differing:
         raise ConfigError(
             "--island-config", expected=f"islands that are alike with device {config.device}: they are one batch",
             got=" ".join(differing), do="leave it out, or use --device cpu",
         )  # fmt: skip
-    return threads
+    if settings.where.elsewhere:
+        raise ConfigError(
+            "--on", expected=f"here, with device {config.device}", got=settings.where.on,
+            do="start it in a job of your own on a machine with a GPU, or use --device cpu",
+        )  # fmt: skip
 
 
 def complaints(run: RunDir, outcome: Outcome) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from islands.errors import ConfigError
 from launcher import cores, drive, presets, run, start, watching
+from launcher.places import Place
 from tests.launcher.launch_stand_ins import STAND_IN
 
 ROOT = Path(__file__).parents[2]
@@ -82,13 +83,17 @@ def test_an_archipelago_on_a_gpu_is_one_process_and_so_are_the_populations_of_ru
     assert len(drive.jobs_of(directory, plan, False, cores.usable(), True)) == 3
 
 
-def test_islands_that_differ_are_refused_on_a_gpu_before_anything_is_written(
+def test_islands_that_differ_or_are_elsewhere_are_refused_on_a_gpu_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(start, "check_device", lambda config: None)  # as on a machine that has one
     with pytest.raises(ConfigError, match=r"--island-config: expected islands that are alike with device cuda"):
         start.launch(start.Request("quick", ("device=cuda",)), differing=["all:population=20"])
+    with pytest.raises(ConfigError, match="--on: expected here, with device cuda, got slurm"):
+        monkeypatch.setattr(Place, "check", lambda *_: None)  # as where there is one
+        settings = drive.Settings(place=Place("slurm"))
+        start.launch(start.Request("quick", ("device=cuda", "migration.islands=2")), settings=settings)
     assert not list(tmp_path.iterdir())
 
 
