@@ -36,7 +36,7 @@ TITLES = {
     "independent": "{count} processes, no migration, no launcher",
     "alone": "one island alone",
 }
-ROUNDS, SLICE, SETTLING = 8, 4.0, 0.6
+ROUNDS, SLICE, SETTLING = 6, 4.0, 0.6
 """Rounds; seconds of a slice, and before it, until the caches are the arm's own again."""
 WARM_UP = 5
 EFFICIENCY, UTILISATION = 0.97, 0.97
