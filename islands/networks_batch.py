@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from islands.genome.population import Array, Genomes, Layout
+from islands.genome.population import Array, Genomes, Layout, has
 from islands.kernel import kernel
 from islands.lanes import LANES
 from islands.networks import input_slots
-from islands.networks_lanes import Brain, make_brain, think_fixed, think_neat
+from islands.networks_lanes import Brain, make_brain, think
 from islands.tasks.plain_kernel import forget, load_network
 
 
@@ -39,26 +39,25 @@ def room_for(genomes: Genomes, layout: Layout, outputs: int) -> tuple[Brain, int
 
 
 @kernel
-def load_lanes(brain: Any, genomes: Any, items: Any, layout: Any, slots: Any, outputs: Any) -> Any:
+def load_lanes(brain: Any, genomes: Any, items: Any, layout: Any, fixed: Any, slots: Any, outputs: Any) -> Any:
     """Put genome `items[lane]` (int64 [16]) into each lane; below 0: leave the lane as it is."""
     room = (np.int64(0), np.int64(outputs))
     for lane in range(LANES):
         if items[lane] >= 0:
-            load_network(brain, genomes, items[lane], lane, layout, room, slots)
+            load_network(brain, genomes, items[lane], lane, layout, room, slots, fixed)
             forget(brain, slots, lane)
 
 
 @kernel
-def think_lanes(brain: Any, inputs: Any, first: Any, layout: Any, slots: Any, outputs: Any, out: Any) -> Any:
+def think_lanes(
+    brain: Any, inputs: Any, first: Any, layout: Any, fixed: Any, slots: Any, outputs: Any, out: Any
+) -> Any:
     """Let sixteen networks think: rows `first` and on of `inputs` float32 [W, O] into those of `out` float32 [W, A]."""
     room = (np.int64(0), np.int64(outputs))
     for lane in range(LANES):
         for i in range(layout.sensors):
             brain.value[i * LANES + lane] = inputs[first + lane, i]
-    if layout.hidden:
-        think_fixed(brain, layout, slots, room, room)
-    else:
-        think_neat(brain, layout, slots, room)
+    think(brain, layout, slots, room, room, fixed)
     for lane in range(LANES):
         for o in range(outputs):
             out[first + lane, o] = brain.drive[o * LANES + lane]
@@ -69,6 +68,7 @@ class CompiledNetworks:
 
     def __init__(self, genomes: Genomes, layout: Layout, outputs: int, width: int) -> None:
         self.genomes, self.layout, self.outputs, self.width = genomes, layout, outputs, width
+        self.fixed = has(layout)[1]
         groups = -(-width // LANES)
         made = [room_for(genomes, layout, outputs) for _ in range(groups)]
         self.brains, self.slots = [brain for brain, _ in made], made[0][1]
@@ -81,13 +81,15 @@ class CompiledNetworks:
         wanted[rows] = items
         for brain, some in zip(self.brains, wanted.reshape(-1, LANES), strict=True):
             if (some >= 0).any():
-                load_lanes(brain, self.genomes, some, self.layout, self.slots, self.outputs)
+                load_lanes(brain, self.genomes, some, self.layout, self.fixed, self.slots, self.outputs)
 
     def think(self, inputs: Array) -> Array:
         """See `Networks`."""
         self.heard[: self.width] = inputs
         for group, brain in enumerate(self.brains):
-            think_lanes(brain, self.heard, group * LANES, self.layout, self.slots, self.outputs, self.answers)
+            think_lanes(
+                brain, self.heard, group * LANES, self.layout, self.fixed, self.slots, self.outputs, self.answers
+            )
         return self.answers[: self.width].copy()
 
 

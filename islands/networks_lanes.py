@@ -68,6 +68,24 @@ def behind(brain: Any) -> Any:
 
 
 @kernel
+def load(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any, fixed: Any) -> Any:
+    """Put the network of genome `p` into a lane. `fixed`: see `population.has`."""
+    if fixed is not None:
+        load_fixed(brain, genomes, p, lane, layout, room, slots)
+    else:
+        load_neat(brain, genomes, p, lane, layout, room, slots)
+
+
+@kernel
+def think(brain: Any, layout: Any, slots: Any, used: Any, room: Any, fixed: Any) -> Any:
+    """Outputs of the networks in all lanes into `drive`, from -1 to 1."""
+    if fixed is not None:
+        think_fixed(brain, layout, slots, used, room)
+    else:
+        think_neat(brain, layout, slots, used)
+
+
+@kernel
 def load_fixed(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
     """Put the fixed-topology network of genome `p` into a lane; it remembers nothing."""
     width = layout.hidden

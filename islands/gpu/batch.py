@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from islands.genome.population import Array, Genomes, Layout
+from islands.genome.population import Array, Genomes, Layout, has
 from islands.gpu import lane, pellets, plain
 from islands.gpu.machine import Machine
 from islands.networks import Desk, input_slots
@@ -103,9 +103,12 @@ class Pellets:
             np.empty((count, 4), np.float32),
         )  # fmt: skip
         brain, body, counts, fresh = self.threads.arrays
-        put, there = self.machine.put_all, self.machine.put_all(out)
+        put, there, fixed = self.machine.put_all, self.machine.put_all(out), has(self.layout)[1]
         kernel = self.machine.compiled(
-            "pellets", self.threads.lanes, pellets.play_episodes, lambda: {"play_one": pellets.play_one}
+            f"pellets {fixed}",
+            self.threads.lanes,
+            pellets.play_episodes,
+            lambda: {"play_one": pellets.play_one, "FIXED": fixed},
         )
         kernel(
             min(count, self.threads.lanes), put(genomes), *put((items[order], keys[order])), self.layout, parameters,
@@ -130,7 +133,8 @@ class Plain:
             **plain_task.COMPILED, "sin": math.sin, "cos": math.cos, "exp": math.exp,
             "floor": self.machine.names["libdevice"].floor,
         }  # fmt: skip
-        return {**plain.sizes(self.shape), **plain_task.translated(self.rules, mathematics, self.machine.inner)}
+        rules = plain_task.translated(self.rules, mathematics, self.machine.inner)
+        return {**plain.sizes(self.shape), **rules, "FIXED": has(self.layout)[1]}
 
     def play(self, genomes: Genomes, numbers: Any, shape: Shape, items: Array, keys: Array) -> Played:
         """Every episode by a thread; the largest networks together."""
@@ -141,7 +145,7 @@ class Plain:
             np.empty((count, shape.behaviour), np.float32), np.empty(count, np.uint8),
         )  # fmt: skip
         put, there = self.machine.put_all, self.machine.put_all(out)
-        name = f"{self.rules.parameters.name} {plain.sizes(self.shape)}"
+        name = f"{self.rules.parameters.name} {has(self.layout)[1]} {plain.sizes(self.shape)}"
         kernel = self.machine.compiled(name, self.threads.lanes, plain.play_episodes, self._names)
         kernel(
             min(count, self.threads.lanes), put(genomes), *put((items[order], keys[order])), self.layout, numbers,

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from islands.gpu import lane as lane_of
-from islands.networks_lanes import load_fixed, load_neat, think_fixed, think_neat
+from islands.networks_lanes import load, think
 from islands.tasks import pellets_physics as physics
 from islands.tasks.pellets_episodes import end_reason, score
 from islands.tasks.pellets_kernel import FINISHED, TICK, act, drop_pellet, load_body, sense
 from islands.tasks.pellets_physics import F, all_fine, get, move_nodes, pull_muscles
 
 LANES, own = lane_of.LANES, lane_of.own
+FIXED = None
+"""See `population.has`; a constant of the kernel."""
 
 
 class Out(NamedTuple):
@@ -46,10 +48,7 @@ def play_one(
     load_body(s, genomes, p, lane, task, room)
     for n in range(room[0]):
         s.gx[n * LANES + lane] = s.gy[n * LANES + lane] = s.gz[n * LANES + lane] = F(0.0)
-    if layout.hidden:
-        load_fixed(brain, genomes, p, lane, layout, room, slots)
-    else:
-        load_neat(brain, genomes, p, lane, layout, room, slots)
+    load(brain, genomes, p, lane, layout, room, slots, FIXED)
     nodes = genomes.body_start[p + 1] - genomes.body_start[p]
     muscles = genomes.muscle_start[p + 1] - genomes.muscle_start[p]
     used = (nodes, muscles)
@@ -59,10 +58,7 @@ def play_one(
     start_x, start_z = get(s, physics.CENTRE_X, lane), get(s, physics.CENTRE_Z, lane)
     while step < task.steps and reason == FINISHED:
         sense(s, brain, layout, task, used, room)
-        if layout.hidden:
-            think_fixed(brain, layout, slots, used, room)
-        else:
-            think_neat(brain, layout, slots, used)
+        think(brain, layout, slots, used, room, FIXED)
         act(s, brain, muscles, counts, task, fresh)
         fresh[lane] = F(0.0)
         ticks += 1

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from islands.gpu import lane as lane_of
-from islands.networks_lanes import think_fixed, think_neat
+from islands.networks_lanes import think
 from islands.rng import uniform
 from islands.tasks.plain_kernel import forget, load_network
 from islands.tasks.rules import End, Shape
@@ -16,6 +16,8 @@ F = np.float32
 LANES, own, cuda = lane_of.LANES, lane_of.own, lane_of.cuda
 STATE = WINDOW = DRAWS = OUTPUTS = SENSORS = 1
 """How much a thread keeps for itself: constants of a task's own kernel, see `sizes`."""
+FIXED = None
+"""See `population.has`; a constant of a task's own kernel, too."""
 reset = observe = act = step = score = None
 """The task's own rules take these places."""
 
@@ -52,7 +54,7 @@ def play_episodes(
     heard = cuda.local.array(SENSORS, np.float64)  # type: ignore[attr-defined]
     outputs = cuda.local.array(OUTPUTS, np.float64)  # type: ignore[attr-defined]
     for i in range(lane, len(items), LANES):
-        load_network(brain, genomes, items[i], lane, layout, room, slots)
+        load_network(brain, genomes, items[i], lane, layout, room, slots, FIXED)
         for d in range(shape.draws):
             draws[d] = uniform(keys[i], d)
         for n in range(shape.state):
@@ -67,10 +69,7 @@ def play_episodes(
             observe(state, task, heard)  # type: ignore[misc]
             for n in range(shape.sensors):
                 brain.value[n * LANES + lane] = F(heard[n])
-            if layout.hidden:
-                think_fixed(brain, layout, slots, room, room)
-            else:
-                think_neat(brain, layout, slots, room)
+            think(brain, layout, slots, room, room, FIXED)
             for o in range(shape.outputs):
                 outputs[o] = brain.drive[o * LANES + lane]
             gain, why = step(state, act(outputs, task), task)  # type: ignore[misc]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from islands.config import Config, PelletsConfig
-from islands.genome.population import Array, Genomes, Layout, layout_of
+from islands.genome.population import Array, Genomes, Layout, has, layout_of
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
 from islands.tasks import Played, Task, Verdict
@@ -104,7 +104,8 @@ class Pellets:
         behaviour = np.empty((count, 4), np.float32)
         run_episodes(
             genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], self.layout,
-            parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps, behaviour,
+            has(self.layout)[1], parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps,
+            behaviour,
         )  # fmt: skip
         back = np.empty(count, np.int64)
         back[order] = np.arange(count)

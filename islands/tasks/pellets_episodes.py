@@ -8,7 +8,7 @@ import numpy as np
 
 from islands.kernel import kernel
 from islands.lanes import LANES
-from islands.networks_lanes import load_fixed, load_neat, think_fixed, think_neat
+from islands.networks_lanes import load, think
 from islands.tasks import pellets_physics as physics
 from islands.tasks.pellets_kernel import (
     EXPLODED,
@@ -54,14 +54,14 @@ def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
 
 @kernel
 def run_episodes(
-    genomes: Any, items: Any, keys: Any, layout: Any, task: Any, state: Any, brain: Any, room: Any, slots: Any,
-    fitness: Any, reason: Any, eaten: Any, steps: Any, behaviour: Any,
+    genomes: Any, items: Any, keys: Any, layout: Any, fixed: Any, task: Any, state: Any, brain: Any, room: Any,
+    slots: Any, fitness: Any, reason: Any, eaten: Any, steps: Any, behaviour: Any,
 ) -> Any:  # fmt: skip
     """Play every episode `i`: genome `items[i]` against the pellets of stream `keys[i]`.
 
     items int64 [E], keys uint64 [E]. Written per episode: fitness float32, reason uint8, eaten int32, steps int32,
     behaviour float32 [E, 4]: displacement x z (m), path (m), mean |u|. `room`: the largest body's (nodes, muscles);
-    `slots`: input slots. Cost: one pass of the physics over ceil(E / 16) blocks.
+    `slots`: input slots; `fixed`: see `population.has`. Cost: one pass of the physics over ceil(E / 16) blocks.
     """
     s = state
     item = np.full(LANES, -1, np.int64)
@@ -83,10 +83,7 @@ def run_episodes(
             if item[lane] < 0 and upcoming < len(items):
                 p = items[upcoming]
                 load_body(s, genomes, p, lane, task, room)
-                if layout.hidden:
-                    load_fixed(brain, genomes, p, lane, layout, room, slots)
-                else:
-                    load_neat(brain, genomes, p, lane, layout, room, slots)
+                load(brain, genomes, p, lane, layout, room, slots, fixed)
                 item[lane], left[lane], number[lane], ticks[lane] = upcoming, task.steps, 0, 0
                 angle[lane] = drop_pellet(s, lane, keys[upcoming], np.int64(0), F(0.0))
                 start[0, lane], start[1, lane] = row[physics.CENTRE_X, lane], row[physics.CENTRE_Z, lane]
@@ -106,10 +103,7 @@ def run_episodes(
                     muscles = max(muscles, genomes.muscle_start[p + 1] - genomes.muscle_start[p])
             used = (nodes, muscles)
         sense(s, brain, layout, task, used, room)
-        if layout.hidden:
-            think_fixed(brain, layout, slots, used, room)
-        else:
-            think_neat(brain, layout, slots, used)
+        think(brain, layout, slots, used, room, fixed)
         act(s, brain, used[1], counts, task, fresh)
         for lane in range(LANES):
             ticks[lane] += 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from islands.config import Config
-from islands.genome.population import Array, Genomes, Layout, layout_of, take
+from islands.genome.population import Array, Genomes, Layout, has, layout_of, take
 from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
@@ -148,7 +148,7 @@ class PlainTask:
         solved = np.empty(count, np.uint8)
         compiled(self.name)(
             genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], starts[order], self.layout,
-            self.numbers, shape, brain, slots, fitness, reason, steps, behaviour, solved,
+            has(self.layout)[1], self.numbers, shape, brain, slots, fitness, reason, steps, behaviour, solved,
         )  # fmt: skip
         back = np.empty(count, np.int64)
         back[order] = np.arange(count)

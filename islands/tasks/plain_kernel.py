@@ -11,7 +11,7 @@ import numpy as np
 
 from islands.kernel import kernel
 from islands.lanes import LANES
-from islands.networks_lanes import load_fixed, load_neat, think_fixed, think_neat
+from islands.networks_lanes import load, think
 from islands.rng import uniform
 from islands.tasks.rules import End
 
@@ -27,12 +27,9 @@ reset = observe = act = step = score = _rule
 
 
 @kernel
-def load_network(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any) -> Any:
-    """Put the network of genome `p` into a lane, with its constant input."""
-    if layout.hidden:
-        load_fixed(brain, genomes, p, lane, layout, room, slots)
-    else:
-        load_neat(brain, genomes, p, lane, layout, room, slots)
+def load_network(brain: Any, genomes: Any, p: Any, lane: Any, layout: Any, room: Any, slots: Any, fixed: Any) -> Any:
+    """As `networks_lanes.load`, with the constant input."""
+    load(brain, genomes, p, lane, layout, room, slots, fixed)
     if layout.constant:
         brain.value[layout.sensors * LANES + lane] = F(1.0)
 
@@ -45,8 +42,8 @@ def forget(brain: Any, slots: Any, lane: Any) -> Any:
 
 
 def play_lanes(
-    genomes: Any, items: Any, keys: Any, starts: Any, layout: Any, task: Any, shape: Any, brain: Any, slots: Any,
-    fitness: Any, reason: Any, steps: Any, behaviour: Any, solved: Any,
+    genomes: Any, items: Any, keys: Any, starts: Any, layout: Any, fixed: Any, task: Any, shape: Any, brain: Any,
+    slots: Any, fitness: Any, reason: Any, steps: Any, behaviour: Any, solved: Any,
 ) -> Any:  # fmt: skip
     """Play every episode `i`: genome `items[i]`, from the start that the stream `keys[i]` draws.
 
@@ -64,7 +61,7 @@ def play_lanes(
     while upcoming < len(items) or busy > 0:
         for lane in range(LANES):
             if item[lane] < 0 and upcoming < len(items):
-                load_network(brain, genomes, items[upcoming], lane, layout, room, slots)
+                load_network(brain, genomes, items[upcoming], lane, layout, room, slots, fixed)
                 for i in range(shape.draws):
                     draws[i] = uniform(keys[upcoming], i)
                 reset(state[lane], draws, task)
@@ -78,10 +75,7 @@ def play_lanes(
                 if shape.forget:
                     forget(brain, slots, lane)
                 observe(state[lane], task, heard[:, lane])
-        if layout.hidden:
-            think_fixed(brain, layout, slots, room, room)
-        else:
-            think_neat(brain, layout, slots, room)
+        think(brain, layout, slots, room, room, fixed)
         for lane in range(LANES):
             i = item[lane]
             if i < 0:

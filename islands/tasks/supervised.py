@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from islands.config import Config
-from islands.genome.population import Array, Genomes, layout_of, take
+from islands.genome.population import Array, Genomes, has, layout_of, take
 from islands.lanes import LANES
 from islands.networks_batch import networks_for, room_for
 from islands.rng import bits
@@ -119,7 +119,7 @@ class SupervisedTask:
         part = self.part
         walk(
             genomes, items[order], np.array(groups, np.int64), lists, part.inputs, part.target, part.bins, self.classes,
-            self.data.reach, self.layout, brain, slots, loss, behaviour, values,
+            self.data.reach, self.layout, has(self.layout)[1], brain, slots, loss, behaviour, values,
         )  # fmt: skip
         back = np.empty(count, np.int64)
         back[order] = np.arange(count)

@@ -9,7 +9,7 @@ import numpy as np
 
 from islands.kernel import kernel
 from islands.lanes import LANES, fill, vstore
-from islands.networks_lanes import think_fixed, think_neat
+from islands.networks_lanes import think
 from islands.tasks.plain_kernel import load_network
 
 F = np.float32
@@ -33,7 +33,7 @@ def _log_share(brain: Any, outputs: Any, lane: Any, wanted: Any) -> Any:
 @kernel
 def walk(
     genomes: Any, items: Any, groups: Any, chosen: Any, inputs: Any, target: Any, bins: Any, classes: Any, reach: Any,
-    layout: Any, brain: Any, slots: Any, loss: Any, behaviour: Any, values: Any,
+    layout: Any, fixed: Any, brain: Any, slots: Any, loss: Any, behaviour: Any, values: Any,
 ) -> Any:  # fmt: skip
     """Let genome `items[i]` (int64 [E]) answer the rows of its group, without a memory of the row before.
 
@@ -50,16 +50,13 @@ def walk(
         for lane in range(LANES):
             brain.count[lane] = 0
             if first + lane < last:
-                load_network(brain, genomes, items[first + lane], lane, layout, room, slots)
+                load_network(brain, genomes, items[first + lane], lane, layout, room, slots, fixed)
         for t in range(chosen.shape[1]):
             row = chosen[groups[k, 2], t]
             for i in range(layout.sensors):
                 vstore(brain.value, i * LANES, fill(inputs[row, i]))
             brain.value[slots * LANES :] = F(0.0)
-            if layout.hidden:
-                think_fixed(brain, layout, slots, room, room)
-            else:
-                think_neat(brain, layout, slots, room)
+            think(brain, layout, slots, room, room, fixed)
             for i in range(first, last):
                 lane = i - first
                 if classes > 0:
