@@ -77,16 +77,14 @@ def _compile_breeding(config: Config, task: Task) -> None:
 @contextmanager
 def _meanwhile(work: Callable[[Config, Task], None], config: Config, task: Task) -> Iterator[None]:
     """Do `work` in another process while the block runs, if there is anything to gain, and wait for its end."""
-    if (
-        FOLDER is None
-        or config.algorithm != "ga"
-        or len(os.sched_getaffinity(0)) < 2
-        or any(FOLDER.rglob("*._breed-*"))
-    ):
+    cores = _cores()
+    if FOLDER is None or config.algorithm != "ga" or len(cores) < 2 or any(FOLDER.rglob("*._breed-*")):
         yield
         return
     child = os.fork()
     if not child:
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)
         _and_no_more(work, config, task)
     try:
         yield
@@ -96,6 +94,15 @@ def _meanwhile(work: Callable[[Config, Task], None], config: Config, task: Task)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         raise
+
+
+def _cores() -> set[int]:
+    """The cores of whoever started this process, which may have pinned it to one of them, and its own."""
+    own = os.sched_getaffinity(0)
+    try:
+        return own | os.sched_getaffinity(os.getppid())
+    except OSError:
+        return own
 
 
 def _and_no_more(work: Callable[[Config, Task], None], config: Config, task: Task) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,11 @@ def test_who_stops_stops_the_helper_too(empty: Path) -> None:
             time.sleep(0.01)
         raise KeyboardInterrupt
     assert not Path(f"/proc/{(empty / 'pid').read_text()}").exists()
+
+
+def test_an_island_that_is_pinned_to_one_core_may_compile_on_those_of_whoever_started_it() -> None:
+    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    script += "from islands.compiling import _cores; print(sorted(_cores()))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(sorted(os.sched_getaffinity(0)))
