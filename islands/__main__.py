@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from islands import faults, files, loading, notify, occupied, process, quarantine, threads
+from islands import crowd, faults, files, loading, notify, occupied, process, quarantine, threads
 from islands.config import Config
 from islands.errors import STOPPED, ConfigError, DiskError, EvolabError, TryAgain
 from islands.rundir import IslandDir, RunDir
@@ -162,7 +162,8 @@ def island_of(
     owner = {"run": plan["run_id"], "island": name, "seed": seed}
     for folder in (place.path, place.checkpoints):
         files.remove_temporaries(folder)
-    recorder = Recorder(place, int(entry["index"]), config.generations, found)
+    islands = len(plan["islands"])
+    recorder = Recorder(place, int(entry["index"]), config.generations, found, islands)
     state = checkpoint.read_newest(place.checkpoints, owner, say)
     if state is not None:
         checkpoint.set_aside_damaged(place.checkpoints, state)
@@ -174,7 +175,8 @@ def island_of(
         pool_id = plan["run_id"] if plan["command"] == "launch" else None
         migrator.join(Path(plan["migration_dir"]), recorder.epoch, pool_id)
         migrator.recall(state.generation if state else 0)
-    return Island(name, seed, island_number(name), place, recorder, migrator, owner, state)
+    spacing = crowd.spacing(islands, crowd.CHECKPOINTS)
+    return Island(name, seed, island_number(name), place, recorder, migrator, owner, state, spacing=spacing)
 
 
 def say(line: str) -> None:

@@ -223,7 +223,8 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """`checkpoint_every` generations a checkpoint is written; `keep` of them stay."""
+    """`checkpoint_every` generations a checkpoint is written (one of many islands leaves some out: `islands.crowd`);
+    `keep` of them stay."""
 
     checkpoint_every: int = number(1, 1, 1000000)
     keep: int = number(2, 2, 1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,8 @@ class Island:
     admitted: list[str] = field(default_factory=list)  # digests of the migrants let in since the last generation
     immigrants: list[int] = field(default_factory=list)  # the slots that they took
     timing: dict[str, float] | None = None
+    spacing: float = 0.0  # seconds at least from one checkpoint to the next, but for the last
+    saved: float = -math.inf  # when the newest was written, by the monotonic clock
     stopped: str | None = None
 
     def key(self, generation: int) -> tuple[int, int, int]:
@@ -241,6 +244,7 @@ class Evolution:
         island.recorder.generation(state.record)
         island.unsaved = state
         due = state.generation % self.config.record.checkpoint_every == 0
+        due = due and time.monotonic() - island.saved >= island.spacing
         if due or halt or self.finished(island):
             self._save(island)
         island.recorder.beat("running", state)
@@ -249,7 +253,7 @@ class Evolution:
     def _save(self, island: Island) -> None:
         if island.unsaved is not None:
             checkpoint.write(island.place.checkpoints, island.unsaved, island.owner, self.config.record.keep)
-            island.unsaved = None
+            island.unsaved, island.saved = None, time.monotonic()
 
     def migrate(self, island: Island) -> None:
         """Publish emigrants and take immigrants in, when a migration is due."""

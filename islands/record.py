@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from islands import log, solving
+from islands import crowd, log, solving
 from islands.checkpoint import State
 from islands.errors import EvolabError
 from islands.files import JsonLines, dumps, each_line, read_json, record_in, remove, replace_atomically, write_json
@@ -60,8 +60,10 @@ def _sizes(species: Species) -> dict[str, Any]:
 class Recorder:
     """Writes one population's files; the only writer of each."""
 
-    def __init__(self, place: IslandDir, index: int, target: int, threads: dict[str, Any]) -> None:
+    def __init__(self, place: IslandDir, index: int, target: int, threads: dict[str, Any], islands: int = 1) -> None:
+        """`islands`: of the whole run; many of them beat more seldom."""
         self.place, self.index, self.target, self.threads = place, index, target, threads
+        self._spacing = crowd.spacing(islands, crowd.HEARTBEATS)
         self.epoch = self._next_epoch()
         self._lines = JsonLines(place.metrics, durable=False)
         self._last = 0.0
@@ -103,7 +105,7 @@ class Recorder:
         """
         self._notify(status, state)
         now = time.monotonic()
-        if not force and now - self._last < HEARTBEAT_SECONDS:
+        if not force and now - self._last < max(HEARTBEAT_SECONDS, self._spacing):
             return
         self._last = now
         log.rotate(self._logs)

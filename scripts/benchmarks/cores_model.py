@@ -1,7 +1,8 @@
 """128 and 1,000 islands on a core each, from what was measured here: the efficiency to expect, and what breaks first.
 
 The model: every island has a core of its own and computes a generation in its measured CPU time, give or take a tenth.
-It then writes its checkpoint, and every so many generations a migration, each a number of durable writes. These share
+It then writes its checkpoint, as often as `islands.crowd` lets it, and every so many generations a migration, each a
+number of durable writes. These share
 one disk: a queue, first come first served, with as many servers and such a service time as the disk here was measured
 to have with one writer and with many. A publication holds the outbox's lock while it is written, and the one reader of
 a ring waits for it. The launcher takes what it was measured to take, growing with the islands, from the first core.
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from islands import files
+from islands import crowd, files
 from launcher import host
 from scripts.benchmarks.pieces import short, table
 
+SHARED = f"{crowd.CHECKPOINTS:.0f} checkpoints and {crowd.HEARTBEATS:.0f} heartbeats a second in all"
 COUNTS = (2, 8, 32, 128, 1_000)
 EVERY = 10
-"""Generations between two migrations and, beside 1, between two checkpoints."""
+"""Generations between two migrations."""
 PER_MIGRATION = 4
 """Durable writes: the publication, and three times the log."""
 BEATS = 2.0
@@ -80,9 +82,9 @@ def costs(found: dict[str, Any]) -> Costs:
     return Costs(usual["generation cpu"], usual["cpu"], 1 / one, max(1, round(most / one)), grown)
 
 
-def efficiency(cost: Costs, islands: int, checkpoints: int, generations: int = 60) -> float:
-    """Computing over elapsed time of so many islands, a core each; a checkpoint every `checkpoints` generations."""
-    sea = Sea(cost, islands, checkpoints, generations)
+def efficiency(cost: Costs, islands: int, crowded: bool = True, generations: int = 60) -> float:
+    """Computing over elapsed time of islands, a core each; not `crowded`: each writes as often as one of a few."""
+    sea = Sea(cost, islands, crowded, generations)
     lives = [sea.life(index) for index in range(islands)]
     due = [(next(life), index) for index, life in enumerate(lives)]
     heapq.heapify(due)
@@ -98,8 +100,11 @@ def efficiency(cost: Costs, islands: int, checkpoints: int, generations: int = 6
 class Sea:
     """What islands share: the disk, and outboxes. Times in seconds."""
 
-    def __init__(self, cost: Costs, islands: int, checkpoints: int, generations: int) -> None:
-        self.cost, self.islands, self.checkpoints, self.generations = cost, islands, checkpoints, generations
+    def __init__(self, cost: Costs, islands: int, crowded: bool, generations: int) -> None:
+        self.cost, self.islands, self.generations = cost, islands, generations
+        among = islands if crowded else 1
+        self._checkpoints = crowd.spacing(among, crowd.CHECKPOINTS)
+        self._beats = max(1 / BEATS, crowd.spacing(among, crowd.HEARTBEATS))
         self.computed = 0.0
         self._draw = random.Random(1)
         self._disk = [0.0] * cost.servers  # when each of its servers is free
@@ -107,7 +112,7 @@ class Sea:
 
     def life(self, index: int) -> Generator[float, float, None]:
         """An island: yields the moment at which it goes on, and is sent it when it has come."""
-        cost, beat = self.cost, 0.0
+        cost, beat, saved = self.cost, 0.0, self._draw.random() * -self._checkpoints
         slower = 1.0 + (cost.launcher * self.islands if index == 0 else 0.0)
         now = yield self._draw.random() * cost.generation
         for generation in range(self.generations):
@@ -121,9 +126,9 @@ class Sea:
             work = cost.generation * self._draw.uniform(0.9, 1.1)
             self.computed += work
             now = yield now + work * slower
-            if generation % self.checkpoints == index % self.checkpoints:
-                now = yield self._written(now)
-            if now - beat > 1 / BEATS:
+            if now - saved >= self._checkpoints:
+                now = saved = yield self._written(now)
+            if now - beat > self._beats:
                 beat = now
                 now = yield self._written(now)
 
@@ -139,7 +144,9 @@ def breaking(found: dict[str, Any], cost: Costs) -> list[tuple[str, str, str, fl
     many, few = found["many"][1], found["many"][0]
     ratio = {key: (many[key] - few[key]) / (many["islands"] - few["islands"]) for key in ("PSS MB", "status CPU s")}
     rate = found["disk"]["many"]
-    every = [(1 / checkpoints + PER_MIGRATION / EVERY) / cost.generation + BEATS for checkpoints in (1, EVERY)]
+    migrations = PER_MIGRATION / EVERY / cost.generation
+    each = 1 / cost.generation + migrations + BEATS
+    enough = max(0.0, rate - crowd.CHECKPOINTS - crowd.HEARTBEATS) / migrations
     ram, pids = 1e3 * host.memory().total, int(Path("/proc/sys/kernel/pid_max").read_text())
     memory = many["whole tree MB"] / many["islands"]
     opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -147,8 +154,8 @@ def breaking(found: dict[str, Any], cost: Costs) -> list[tuple[str, str, str, fl
     look = max(cost.launcher, 1e-6)
     there = f"{short(rate)} durable writes/s"
     lines = [
-        ("the disk, a checkpoint every generation", there, f"{short(every[0])}/s", rate / every[0]),
-        (f"the disk, a checkpoint every {EVERY}", there, f"{short(every[1])}/s", rate / every[1]),
+        (f"the disk: migrations, and {SHARED}", there, f"{short(migrations)}/s", enough),
+        ("the disk, if each wrote as often as one of a few", there, f"{short(each)}/s", rate / each),
         ("the launcher's looks", "1 core", f"{short(1e3 * look)} ms/s", 1 / look),
         ("memory, islands of a tiny task", f"{ram:,.0f} MB", f"{short(memory)} MB", ram / memory),
         ("the launcher's open files", f"{opened:,}", "3 at most", opened / 3),
@@ -162,10 +169,9 @@ def section(found: dict[str, Any]) -> str:
     """The efficiency to expect, and what breaks first."""
     cost = costs(found)
     rows = [
-        (f"{count:,}", *(f"{efficiency(cost, count, checkpoints):.1%}" for checkpoints in (1, EVERY)))
-        for count in COUNTS
+        (f"{count:,}", *(f"{efficiency(cost, count, crowded):.1%}" for crowded in (True, False))) for count in COUNTS
     ]
-    header = ("islands, a core each", "a checkpoint every generation (default)", f"a checkpoint every {EVERY}")
+    header = ("islands, a core each", "efficiency", "if each wrote as often as one of a few")
     lines = [(what, there, each, _count(islands)) for what, there, each, islands in breaking(found, cost)]
     first = lines[0]
     wide = ("what", "there is here", "an island takes", "enough for so many islands")
