@@ -175,7 +175,7 @@ def island_of(
         pool_id = plan["run_id"] if plan["command"] == "launch" else None
         migrator.join(Path(plan["migration_dir"]), recorder.epoch, pool_id)
         migrator.recall(state.generation if state else 0)
-    spacing = crowd.spacing(islands, crowd.CHECKPOINTS)
+    spacing = max(config.record.checkpoint_seconds, crowd.spacing(islands, crowd.CHECKPOINTS))
     return Island(name, seed, island_number(name), place, recorder, migrator, owner, state, spacing=spacing)
 
 

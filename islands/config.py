@@ -223,10 +223,11 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """`checkpoint_every` generations a checkpoint is written (one of many islands leaves some out: `islands.crowd`);
-    `keep` of them stay."""
+    """`checkpoint_every` generations a checkpoint is written, but not within `checkpoint_seconds` of the one before (of
+    many islands each still more seldom: `islands.crowd`); `keep` of them stay."""
 
     checkpoint_every: int = number(1, 1, 1000000)
+    checkpoint_seconds: float = number(0.5, 0.0, 86400.0)
     keep: int = number(2, 2, 1000)
 
 

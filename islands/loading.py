@@ -41,7 +41,7 @@ ADDED = (
     "algorithm", "strategy.patience", "strategy.separable", "network.layers", "network.recurrent",
     "network.activations", "mutation.activation", "migration.stretch", "migration.restart", "migration.pbt",
     "diversity.method", "diversity.weight", "diversity.neighbours", "diversity.additions", "diversity.cells",
-    "diversity.descriptors",
+    "diversity.descriptors", "record.checkpoint_seconds",
 )  # fmt: skip
 """Keys that came later: a fingerprint leaves them out at their default, so that runs from before keep theirs."""
 

@@ -39,7 +39,8 @@ def benchmark(preset: str, population: int, generations: int, threads: int = 1) 
 
 def profile(preset: str, population: int, generations: int) -> dict[str, Any]:
     """Phases of whole generations of one island with its files, on this folder's disk; see `islands.profiling`."""
-    changed = presets.resolve(preset, [f"population={population}", f"generations={generations}"])
+    sets = [f"population={population}", f"generations={generations}", "record.checkpoint_seconds=0"]
+    changed = presets.resolve(preset, sets)
     with room() as folder:
         made = run.make(folder / "run", changed, run.Plan("evolve", preset, (("island-000", changed.seed),)))
         (told,) = inside.said("islands.profiling", str(made.path))

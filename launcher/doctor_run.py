@@ -163,7 +163,7 @@ CURES = (
     ("more islands than cores", "fewer islands"),
     ("still starting", "look again in a minute"),
     ("migration", "keep the migration directory on a faster disk, or migrate less often (--migrate-every)"),
-    ("checkpoints", "keep runs on a faster disk, or write fewer checkpoints (record.checkpoint_every)"),
+    ("checkpoints", "keep runs on a faster disk, or write fewer checkpoints (record.checkpoint_seconds)"),
     ("", "see `stalled islands` and `idle islands`"),
 )
 """What a cause says, and its cure; the last one is for all others."""

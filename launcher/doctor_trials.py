@@ -78,7 +78,7 @@ def durable_write(place: Place) -> Finding:
     found = (
         f"{median * 1e3:.1f} ms for a durable write of 0.2 MB (median of {len(took)}, worst {max(took) * 1e3:.0f} ms)"
     )
-    do = "raise record.checkpoint_every, or keep runs on a faster disk"
+    do = "raise record.checkpoint_seconds, or keep runs on a faster disk"
     if median > VERY_SLOW:
         return Finding("fsync", "warning", found, do)
     return Finding("fsync", "note", found, do) if median > SLOW else Finding("fsync", "ok", found)

@@ -185,7 +185,7 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
         )
     slow_disk = [island for island in active if island.disk_share > 0.1]
     if slow_disk:
-        cure = "slow disk: raise record.checkpoint_every"
+        cure = "slow disk: raise record.checkpoint_seconds"
         found.append(f"{_names(slow_disk)} spend over 10 % of a generation on checkpoints ({cure})")
     return found or ["the islands wait for something else: see their island.log"]
 

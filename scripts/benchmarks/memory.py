@@ -34,6 +34,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def _told(population: int, nodes: int) -> dict[str, Any]:
     sets = [f"population={population}", f"generations={GENERATIONS}", "network.max_hidden=128", "migration.every=0"]
+    sets += ["record.checkpoint_seconds=0"]
     config = presets.resolve("cartpole", [*sets, "evaluation.stop_when_solved=false"])
     with benchmark.room() as folder:
         made = run.make(folder / "run", config, run.Plan("evolve", "cartpole", (("island-000", config.seed),)))

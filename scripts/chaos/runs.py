@@ -22,7 +22,7 @@ from launcher import starting, utilisation, workers
 from launcher.workers import Child, Job
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ("population=30", "task.duration=2.0", "speciation.target=3")
+TINY = ("population=30", "task.duration=2.0", "speciation.target=3", "record.checkpoint_seconds=0")
 """A generation of some milliseconds."""
 ENDLESS = "generations=10000000"
 

@@ -18,7 +18,7 @@ from islands.tasks import Task, make
 from islands.threads import VARIABLES
 
 REPOSITORY = Path(__file__).parents[2]
-TINY = ("population=12", "generations=5", "task.duration=0.5", "speciation.target=3")
+TINY = ("population=12", "generations=5", "task.duration=0.5", "speciation.target=3", "record.checkpoint_seconds=0")
 MANY_THREADS = 1024
 """What a plan allows so that the process of the tests may play an island."""
 

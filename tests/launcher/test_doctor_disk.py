@@ -42,7 +42,7 @@ def test_a_durable_write_is_timed_and_what_is_slow_is_told(place: Place, monkeyp
     assert doctor_trials.durable_write(place).verdict in ("note", "warning")
     monkeypatch.setattr(doctor_trials, "VERY_SLOW", 0.0)
     slow = doctor_trials.durable_write(place)
-    assert slow.verdict == "warning" and "checkpoint_every" in slow.do
+    assert slow.verdict == "warning" and "checkpoint_seconds" in slow.do
 
 
 def test_a_replacement_that_is_a_copy_is_seen_through(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

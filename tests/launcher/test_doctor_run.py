@@ -192,7 +192,7 @@ def test_a_stall_that_computes_is_told_from_one_that_waits() -> None:
         ([island("a", cpu=0.5), island("b", cpu=0.5)], 2.0, "other processes use 1.0 of the 2 cores", "end what else"),
         ([island("a")], 1.0, "too few islands", "--islands +N"),
         ([island("a", cpu=0.6), island("b", cpu=0.6, shares=(0.3, 0.0))], 1.2, "on migration", "faster disk"),
-        ([island("a", cpu=0.6), island("b", cpu=0.6, shares=(0.0, 0.3))], 1.2, "on checkpoints", "checkpoint_every"),
+        ([island("a", cpu=0.6), island("b", cpu=0.6, shares=(0.0, 0.3))], 1.2, "on checkpoints", "checkpoint_seconds"),
         ([island("a", cpu=0.5), island("b", cpu=0.5)], 1.0, "wait for something else", "idle islands"),
     ],
 )
