@@ -50,8 +50,8 @@ def section(found: dict[str, Any]) -> str:
             (_line(name, told) for name, told in rounds.items()),
         ),
         "Where a generation's time goes (`evolab benchmark --profile`: one island with its files, a checkpoint every"
-        " generation, where runs write one in half a second, after two generations of warm-up); ms of wall time, of CPU,"
-        " and the share of CPU:",
+        " generation, where runs write one in half a second, after two generations of warm-up); ms of wall time, of"
+        " CPU, and the share of CPU:",
         profiles(found["profiles"]),
     ])  # fmt: skip
 
