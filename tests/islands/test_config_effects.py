@@ -294,9 +294,9 @@ EFFECTS: dict[str, Effect] = {
     "evaluation.held_out": Effect((64, 70), champion),
     "evaluation.stagnation_limit": Effect((0, 1, 2), generations, ("task.duration=0.1",)),
     "evaluation.stop_when_solved": Effect(ON_OFF, solved_or_not),
-    "record.checkpoint_every": Effect((1, 3), checkpoints),
+    "record.checkpoint_every": Effect((1, 3), checkpoints, ("record.checkpoint_seconds=0",)),
     "record.checkpoint_seconds": Effect((0.0, 1000.0), checkpoints),
-    "record.keep": Effect((2, 4), checkpoints),
+    "record.keep": Effect((2, 4), checkpoints, ("record.checkpoint_seconds=0",)),
 }  # fmt: skip
 KEYS = loading.keys()
 

@@ -24,7 +24,21 @@ from launcher.disk import Disk, low, probe
 from launcher.status import living
 from tests.launcher.launches import ROOT, Launch, evolab, told, wait_for
 
-TINY = ["-c", "quick", "-p", 30, "--set", "task.duration=1", "--migrate-every", 0, "--islands", 2, "--json"]
+TINY = [
+    "-c",
+    "quick",
+    "-p",
+    30,
+    "--set",
+    "task.duration=1",
+    "--set",
+    "record.checkpoint_seconds=0",
+    "--migrate-every",
+    0,
+    "--islands",
+    2,
+    "--json",
+]
 LONG, DISK = 400, 75
 
 

