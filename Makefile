@@ -18,7 +18,7 @@ help:
 	@echo "make soak-search   trials longer than 12 minutes with every backend (about 15 minutes)"
 	@echo "make chaos  faults on purpose, with real processes, and a report (up to an hour; ARGS=--quick: fewer)"
 	@echo "make papers the papers' figures into docs/papers.md; goes on where it stopped (about an hour of one core)"
-	@echo "make bench  speed, beside other libraries' too, into docs/benchmarks.md; 1 when instructions regressed (about 35 minutes)"
+	@echo "make bench  speed, beside other libraries' too, into docs/benchmarks.md; 1 when instructions regressed (about 15 minutes)"
 	@echo "make test-systemd  the systemd units, supervised by systemd as PID 1 in user-mode Linux (about 5 minutes)"
 	@echo "make test-nfs  two hosts (user-mode Linux) on one NFS export; as root (about 5 minutes)"
 

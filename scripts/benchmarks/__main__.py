@@ -1,6 +1,6 @@
 """Measures the pieces of docs/benchmarks.md and writes the page from all that has been measured so far.
 
-make bench                        # everything: about 35 minutes of one core
+make bench                        # everything: about 15 minutes
 make bench ARGS='field gate'      # some pieces anew; the others as they are in runs/benchmarks/
 make bench ARGS='--page-only'     # the page from what there is
 """
