@@ -77,7 +77,8 @@ def test_no_checkpoint_is_no_state(tmp_path):
     assert checkpoint.read_newest(tmp_path, {}, pytest.fail) is None
 
 
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("every", [1, 2])
 def test_a_kill_at_any_step_of_a_run_changes_nothing_in_what_it_comes_to(memory_folder, monkeypatch, every):
     """Every (second) fault point from the first heartbeat to the last, in a process that dies there by SIGKILL."""
     monkeypatch.setattr(record, "HEARTBEAT_SECONDS", 0.0)  # so that every run writes the same files

@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from islands.gpu.machine import Machine
+from islands.parts import whole_with_part
 
 
 @intrinsic
@@ -64,14 +65,18 @@ LIBDEVICE = _module(
 )
 
 
+def _inner(function: FunctionType) -> Any:
+    return whole_with_part(function, None, cache=False)
+
+
 def _entry(function: FunctionType) -> Callable[..., None]:
-    compiled = numba.njit(error_model="numpy")(function)
+    compiled = _inner(function)
     return lambda threads, *arguments: compiled(*arguments)
 
 
 HOST = Machine(
     names={"cuda": CUDA, "libdevice": LIBDEVICE},
-    inner=numba.njit(error_model="numpy"),
+    inner=_inner,
     entry=_entry,
     put=lambda array: array,
     fetch=lambda array: array,

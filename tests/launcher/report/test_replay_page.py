@@ -308,7 +308,7 @@ def test_the_command_says_where_the_page_is(home: Path, creatures: tuple[RunDir,
     assert "expected a file in a folder" in evolab(home, "replay-page", creatures[0].path, "--out", "no/x.html").stderr
 
 
-@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+@pytest.mark.parametrize("ending", [pytest.param(".gif", marks=pytest.mark.soak), ".mp4"])
 def test_a_video_has_the_frames_of_the_whole_episode(home: Path, carts: RunDir, ending: str) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("needs ffmpeg")
