@@ -130,9 +130,7 @@ def test_a_study_that_has_ended_leaves_no_process_behind(played: Callable[[str],
     assert not list(run.place.path.parents[1].glob("evolab-ray-*"))
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param(each, marks=[pytest.mark.soak] * (each == "ray")) for each in CONCURRENT]
-)
+@pytest.mark.parametrize("backend", ["processes", "pool", pytest.param("ray", marks=[*RAY.marks, pytest.mark.soak])])
 def test_whatever_dies_costs_its_trial_only_the_progress_since_its_checkpoint(
     search: Callable[..., Search], folder: Path, backend: str
 ) -> None:
