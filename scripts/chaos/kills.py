@@ -22,7 +22,7 @@ SMALL = ("population=40", "task.duration=8.0")
 
 def main(report: Report, folder: Path) -> None:
     """Both halves: migration off, against the undisturbed run; migration on, against each island's own log."""
-    count, generations = (32, 60) if report.quick else (500, 200)
+    count, generations = (32, 90) if report.quick else (500, 200)
     without_migration(report, folder, count, generations)
     with_migration(report, folder, count, generations)
 
