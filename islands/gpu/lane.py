@@ -117,11 +117,16 @@ def join(s: Any, j: Any, stride: Any, lane: Any, one: Any, two: Any) -> None:
     s.signs[(2 * j + 1) * LANES + lane] = F(two)
 
 
+def ends_of(s: Any, j: Any) -> Any:
+    """Where the numbers of the two body nodes lie that muscle `j` joins."""
+    lane = own()
+    one, two = vload(s.signs, 2 * j * LANES), vload(s.signs, (2 * j + 1) * LANES)
+    return np.int64(one) * LANES + lane, np.int64(two) * LANES + lane
+
+
 def apart(s: Any, j: Any, nodes: Any, stride: Any) -> Any:
     """See `pellets_physics`."""
-    lane = own()
-    one = np.int64(vload(s.signs, 2 * j * LANES)) * LANES + lane
-    two = np.int64(vload(s.signs, (2 * j + 1) * LANES)) * LANES + lane
+    one, two = ends_of(s, j)
     return (
         s.x[two] - s.x[one], s.y[two] - s.y[one], s.z[two] - s.z[one],
         s.vx[two] - s.vx[one], s.vy[two] - s.vy[one], s.vz[two] - s.vz[one],
@@ -130,9 +135,7 @@ def apart(s: Any, j: Any, nodes: Any, stride: Any) -> Any:
 
 def pull_ends(s: Any, j: Any, fx: Any, fy: Any, fz: Any) -> None:
     """See `pellets_physics`: the rows gx, gy, gz hold sums of forces on body nodes here."""
-    lane = own()
-    one = np.int64(vload(s.signs, 2 * j * LANES)) * LANES + lane
-    two = np.int64(vload(s.signs, (2 * j + 1) * LANES)) * LANES + lane
+    one, two = ends_of(s, j)
     s.gx[one] -= fx
     s.gy[one] -= fy
     s.gz[one] -= fz

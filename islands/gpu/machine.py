@@ -84,7 +84,7 @@ def numba_cuda() -> Any:
         "device",
         expected="cpu, or a GPU that numba-cuda can use",
         got=got,
-        do="run with --device cpu, or install evolab[cuda] on a machine with an NVIDIA GPU and its driver",
+        do="run with --device cpu, or pip install 'evolution-lab[cuda]' on a machine with an NVIDIA GPU and its driver",
     )
 
 
