@@ -21,6 +21,7 @@ from safetensors import SafetensorError, deserialize
 from islands.errors import ConfigError, DiskError
 from islands.files import move, remove, replace_atomically, told_in_one_line
 from islands.files import read as read_file
+from islands.genome import tensors
 from islands.genome.population import Array, Genomes, Population, read_back, written
 from islands.rundir import checkpoints_in
 from islands.speciation import Species
@@ -28,9 +29,6 @@ from islands.speciation import Species
 FORMAT = 1
 NOTHING = np.zeros((0, 0), np.float32)
 """No behaviour: nobody needs it."""
-_DTYPES = {"U64": np.uint64, "I64": np.int64, "F64": np.float64, "F32": np.float32, "U8": np.uint8}
-"""What a checkpoint's arrays consist of, in the order in which safetensors writes them."""
-_CODES = {np.dtype(kind): code for code, kind in _DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,8 @@ def write(folder: Path, state: State, owner: dict[str, Any], keep: int) -> None:
     }
     plain["sha256"] = _digest(arrays, plain)
     with told_in_one_line(folder, "write a checkpoint to"):
-        replace_atomically(
-            folder / f"{state.generation:08d}.safetensors", _encoded(arrays, {"state": json.dumps(plain)})
-        )
+        data = tensors.written(arrays, {"state": json.dumps(plain)})
+        replace_atomically(folder / f"{state.generation:08d}.safetensors", data)
         for path in checkpoints_in(folder)[keep:]:
             remove(path)
 
@@ -152,26 +149,6 @@ def _arrays(state: State) -> dict[str, Array]:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _encoded(arrays: dict[str, Array], metadata: dict[str, str]) -> bytearray:
-    """The bytes that `safetensors.numpy.save` makes, in one piece of memory instead of three."""
-    header: dict[str, Any] = {"__metadata__": metadata}
-    order = sorted(arrays, key=lambda name: (list(_CODES).index(arrays[name].dtype), name))
-    end = 0
-    for name in order:
-        array, begin, end = arrays[name], end, end + arrays[name].nbytes
-        header[name] = {"dtype": _CODES[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    data = bytearray(8 + len(text) + end)
-    data[: 8 + len(text)] = len(text).to_bytes(8, "little") + text
-    at, room = 8 + len(text), memoryview(data)  # a bytearray would copy what it is given
-    for name in order:
-        array = arrays[name]
-        room[at : at + array.nbytes] = array.reshape(-1).view(np.uint8).data
-        at += array.nbytes
-    return data
-
-
 def _digest(arrays: dict[str, Array], plain: dict[str, Any]) -> str:
     state = hashlib.sha256(json.dumps(plain).encode())
     for name in sorted(arrays):
@@ -182,7 +159,7 @@ def _digest(arrays: dict[str, Array], plain: dict[str, Any]) -> str:
 
 def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     arrays = {
-        name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
+        name: np.frombuffer(entry["data"], tensors.DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
         for name, entry in deserialize(data)
     }
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -262,7 +262,7 @@ def encode(genomes: Genomes, row: int) -> bytes:
         columns |= {name: getattr(genomes, name)[first:last] for name in names}
     if not columns["node_kind"].any():
         del columns["node_kind"]
-    return tensors.written(columns)
+    return bytes(tensors.written(columns))
 
 
 def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:

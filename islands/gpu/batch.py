@@ -14,7 +14,7 @@ from islands.gpu import lane, pellets, plain
 from islands.gpu.machine import Machine
 from islands.networks import Desk, input_slots
 from islands.networks_lanes import Brain, make_brain
-from islands.tasks import Played
+from islands.tasks import Played, inverse
 from islands.tasks import plain as plain_task
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import Lanes, make_lanes
@@ -157,6 +157,5 @@ class Plain:
 
 def _restored(machine: Machine, there: tuple[Any, ...], order: Array) -> list[Array]:
     """Results in the episodes' own order."""
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
+    back = inverse(order)
     return [machine.fetch(column)[back] for column in there]

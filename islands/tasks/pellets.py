@@ -25,7 +25,7 @@ from islands.config import Config, PelletsConfig
 from islands.genome.population import Array, Genomes, Layout, has, layout_of
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
-from islands.tasks import Played, Task, Verdict
+from islands.tasks import Played, Task, Verdict, inverse
 from islands.tasks.pellets_episodes import run_episodes
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import make_lanes
@@ -107,6 +107,5 @@ class Pellets:
             has(self.layout)[1], parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps,
             behaviour,
         )  # fmt: skip
-        back = np.empty(count, np.int64)
-        back[order] = np.arange(count)
+        back = inverse(order)
         return Played(fitness[back], reason[back], steps[back], behaviour[back])

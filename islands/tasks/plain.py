@@ -18,7 +18,7 @@ from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
 from islands.rng import substream
-from islands.tasks import Played, Task, Verdict, plain_kernel
+from islands.tasks import Played, Task, Verdict, inverse, plain_kernel
 from islands.tasks.rules import Examination, Rules, Shape
 
 ROLES = ("reset", "observe", "act", "step", "score")
@@ -150,8 +150,7 @@ class PlainTask:
             genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], starts[order], self.layout,
             has(self.layout)[1], self.numbers, shape, brain, slots, fitness, reason, steps, behaviour, solved,
         )  # fmt: skip
-        back = np.empty(count, np.int64)
-        back[order] = np.arange(count)
+        back = inverse(order)
         return Played(fitness[back], reason[back], steps[back], behaviour[back], solved[back] > 0)
 
     def examine(self, genomes: Genomes, row: int, key: np.uint64) -> Verdict:

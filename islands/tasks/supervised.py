@@ -18,7 +18,7 @@ from islands.genome.population import Array, Genomes, has, layout_of, take
 from islands.lanes import LANES
 from islands.networks_batch import networks_for, room_for
 from islands.rng import bits
-from islands.tasks import Played, Task, Verdict, Worth
+from islands.tasks import Played, Task, Verdict, Worth, inverse
 from islands.tasks.families import Supervised
 from islands.tasks.supervised_data import BINS, Data, data_of
 from islands.tasks.supervised_kernel import SHARP, walk
@@ -121,8 +121,7 @@ class SupervisedTask:
             genomes, items[order], np.array(groups, np.int64), lists, part.inputs, part.target, part.bins, self.classes,
             self.data.reach, self.layout, has(self.layout)[1], brain, slots, loss, behaviour, values,
         )  # fmt: skip
-        back = np.empty(count, np.int64)
-        back[order] = np.arange(count)
+        back = inverse(order)
         return loss[back], behaviour[back], values[back] if each else values
 
     def _answer_in_torch(

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from islands import checkpoint, record
 from islands.errors import ConfigError
+from islands.genome import tensors
 from tests.islands.evolving import after, digests, evolve, make_run, start, tiny
 from tests.islands.pool_parts import killed_at, steps_of
 from tests.islands.stories import checkpoints, content, newest, owner, states, story
@@ -287,4 +288,4 @@ def test_a_checkpoint_has_the_bytes_that_safetensors_would_write() -> None:
         "none": np.zeros((0, 2), np.uint64), "on": np.ones(5, np.uint8), "\u00fc": np.zeros(1),
     }  # fmt: skip
     metadata = {"state": '{"a": "\u00fc\\n"}'}
-    assert checkpoint._encoded(arrays, metadata) == save(arrays, metadata)
+    assert tensors.written(arrays, metadata) == save(arrays, metadata)
