@@ -29,7 +29,7 @@ def measure(quick: bool) -> dict[str, Any]:
         "limits": limits(cuda),
         "evaluation": {preset: evaluation(cards, preset, islands) for preset in PRESETS},
         "generations": {
-            preset: [generations(preset, count, 13, []) for count in counts if count in islands]
+            preset: [generations(preset, count, 13) for count in counts if count in islands]
             for preset, counts in LAUNCHED.items()
         },
     }

@@ -204,7 +204,7 @@ def agreement(card: Timed, preset: str) -> dict[str, Any]:
     return found
 
 
-def generations(preset: str, islands: int, count: int, more: list[str]) -> dict[str, Any]:
+def generations(preset: str, islands: int, count: int) -> dict[str, Any]:
     """Whole generations by `evolab launch --device cuda`: medians over generations, of the seconds of all islands."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -228,7 +228,6 @@ def generations(preset: str, islands: int, count: int, more: list[str]) -> dict[
             "--out",
             str(out),
             "--json",
-            *more,
         ]
         began = time.perf_counter()
         done = subprocess.run(
