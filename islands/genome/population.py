@@ -226,6 +226,13 @@ def take(genomes: Genomes, rows: Sequence[int] | Array) -> Genomes:
     return Genomes(**chosen)
 
 
+def inverse(order: Array) -> Array:
+    """What brings results of items that were played in `order` (int64 [E], a permutation) back into their own."""
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return back
+
+
 def concatenate(parts: Sequence[Genomes]) -> Genomes:
     """Several batches as one, in order; columns must agree."""
     return _joined([(part, 0, part.count) for part in parts])

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from islands.genome.population import Array, Genomes, Layout, has
+from islands.genome.population import Array, Genomes, Layout, has, inverse
 from islands.gpu import lane, pellets, plain
 from islands.gpu.machine import Machine
 from islands.networks import Desk, input_slots
 from islands.networks_lanes import Brain, make_brain
-from islands.tasks import Played, inverse
+from islands.tasks import Played
 from islands.tasks import plain as plain_task
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import Lanes, make_lanes

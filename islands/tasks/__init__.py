@@ -80,13 +80,6 @@ class Played:
     solved: Array | None = None  # bool [E]; None: an episode does not show whether the task is solved
 
 
-def inverse(order: Array) -> Array:
-    """What brings results of items that were played in `order` (int64 [E], a permutation) back into their own."""
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return back
-
-
 class Verdict(NamedTuple):
     """What an examination says of a genome."""
 

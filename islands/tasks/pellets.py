@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from islands.config import Config, PelletsConfig
-from islands.genome.population import Array, Genomes, Layout, has, layout_of
+from islands.genome.population import Array, Genomes, Layout, has, inverse, layout_of
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
-from islands.tasks import Played, Task, Verdict, inverse
+from islands.tasks import Played, Task, Verdict
 from islands.tasks.pellets_episodes import run_episodes
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import make_lanes

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from islands.config import Config
-from islands.genome.population import Array, Genomes, Layout, has, layout_of, take
+from islands.genome.population import Array, Genomes, Layout, has, inverse, layout_of, take
 from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
 from islands.rng import substream
-from islands.tasks import Played, Task, Verdict, inverse, plain_kernel
+from islands.tasks import Played, Task, Verdict, plain_kernel
 from islands.tasks.rules import Examination, Rules, Shape
 
 ROLES = ("reset", "observe", "act", "step", "score")

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from islands.config import Config
-from islands.genome.population import Array, Genomes, has, layout_of, take
+from islands.genome.population import Array, Genomes, has, inverse, layout_of, take
 from islands.lanes import LANES
 from islands.networks_batch import networks_for, room_for
 from islands.rng import bits
-from islands.tasks import Played, Task, Verdict, Worth, inverse
+from islands.tasks import Played, Task, Verdict, Worth
 from islands.tasks.families import Supervised
 from islands.tasks.supervised_data import BINS, Data, data_of
 from islands.tasks.supervised_kernel import SHARP, walk
