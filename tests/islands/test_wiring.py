@@ -73,9 +73,9 @@ def test_any_genome_spelled_out_computes_what_the_engine_does_step_by_step(
     for t in range(4):
         for lane in range(2):
             outputs, values = interpreted(record, engine.inputs[t, lane].tolist(), engine.memory[t, lane].tolist())
-            np.testing.assert_allclose(outputs, engine.outputs[t, lane], atol=1e-5)
+            np.testing.assert_allclose(outputs, engine.outputs[t, lane], atol=5e-5)
             shown = engine.after[t, lane]
-            np.testing.assert_allclose(values[: len(shown)], shown, atol=1e-5)
+            np.testing.assert_allclose(values[: len(shown)], shown, atol=5e-5)
 
 
 def test_networks_with_cycles_remember_and_others_do_not() -> None:
