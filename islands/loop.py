@@ -10,8 +10,9 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,9 +25,9 @@ from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
 from islands.genome.initial import CONNECTIVITY, FirstDraw
-from islands.genome.population import Array, Genomes, Population, concatenate, encode, take
+from islands.genome.population import Population, concatenate, encode, take
 from islands.genome.population import replace as replace_genomes
-from islands.migration import Exchange, Migrator
+from islands.migration import NOBODY, Exchange, Immigrants, Migrator
 from islands.record import Recorder, summarise
 from islands.reproduction import Breeding, Offspring
 from islands.rng import Purpose, stream
@@ -72,7 +73,7 @@ class Island:
     offspring: Offspring | None = None  # the next generation, not yet evaluated
     admitted: list[str] = field(default_factory=list)  # digests of the migrants let in since the last generation
     immigrants: list[int] = field(default_factory=list)  # the slots that they took
-    timing: dict[str, float] | None = None
+    timing: dict[str, float] = field(default_factory=dict)  # seconds since the last generation, by what took them
     spacing: float = 0.0  # seconds at least from one checkpoint to the next, but for the last
     saved: float = -math.inf  # when the newest was written, by the monotonic clock
     stopped: str | None = None
@@ -80,6 +81,17 @@ class Island:
     def key(self, generation: int) -> tuple[int, int, int]:
         """(seed, island, generation): with a purpose, the name of a stream of random numbers."""
         return self.seed, self.number, generation
+
+    def spend(self, what: str, seconds: float) -> None:
+        """Note that `what` took so long."""
+        self.timing[what] = self.timing.get(what, 0.0) + seconds
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Note how long it takes."""
+        began = time.perf_counter()
+        yield
+        self.spend(what, time.perf_counter() - began)
 
 
 class Evolution:
@@ -119,8 +131,7 @@ class Evolution:
     def advance(self, islands: Sequence[Island]) -> None:
         """One generation: migrants in and out, offspring, their evaluation."""
         old = [island for island in islands if island.state is not None]
-        for island in old:
-            self.migrate(island)
+        self.migrate(old)
         list(self._each(self.reproduce, [island for island in old if island.offspring is None]))
         self.evaluate(islands)
 
@@ -181,9 +192,10 @@ class Evolution:
         species = note_progress(species, scores.fitness, generation)
         top = float(np.nanmax(scores.fitness))
         better = old is None or top > old.best
-        digest, timing = population.digest(), island.timing or {}
+        digest = population.digest()
         before = old.record.get("chain", "") if old else chain.beginning(island.seed, island.name)
-        timing["reproduce_seconds"] = timing.get("reproduce_seconds", 0.0) + time.perf_counter() - began
+        island.spend("reproduce_seconds", time.perf_counter() - began)
+        timing, island.timing = island.timing, {}
         spent = wall + sum(timing.values())
         key = island.key(generation)
         line = {
@@ -224,7 +236,7 @@ class Evolution:
             behaviour=scores.behaviour if self.breeder.needs_behaviour else checkpoint.NOTHING,
             memory=offspring.memory,
         )
-        island.offspring, island.admitted, island.immigrants, island.timing = None, [], [], {}
+        island.offspring, island.admitted, island.immigrants = None, [], []
 
     def _policies(self, old: State | None) -> dict[str, Any]:
         """The part of a metrics line that tells of migration's policies, where one is in use."""
@@ -240,56 +252,83 @@ class Evolution:
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
         assert island.state is not None
-        began, state = time.perf_counter(), island.state
-        island.recorder.generation(state.record)
-        island.unsaved = state
-        due = state.generation % self.config.record.checkpoint_every == 0
-        due = due and time.monotonic() - island.saved >= island.spacing
-        if due or halt or self.finished(island):
-            self._save(island)
-        island.recorder.beat("running", state)
-        island.timing = {"checkpoint_seconds": time.perf_counter() - began}
+        with island.timed("checkpoint_seconds"):
+            state = island.state
+            island.recorder.generation(state.record)
+            island.unsaved = state
+            due = state.generation % self.config.record.checkpoint_every == 0
+            due = due and time.monotonic() - island.saved >= island.spacing
+            if due or halt or self.finished(island):
+                self._save(island)
+            island.recorder.beat("running", state)
 
     def _save(self, island: Island) -> None:
         if island.unsaved is not None:
             checkpoint.write(island.place.checkpoints, island.unsaved, island.owner, self.config.record.keep)
             island.unsaved, island.saved = None, time.monotonic()
 
-    def migrate(self, island: Island) -> None:
-        """Publish emigrants and take immigrants in, when a migration is due."""
-        state, migrator = island.state, island.migrator
-        if state is None or migrator is None or not migrator.due(state.generation, state.marks):
-            return
-        began = time.perf_counter()
-        own = policies.told(self.config, state.hyperparameters)
-        sent = migrator.publish(state.generation, state.population, own)
-        done = migrator.exchange(state.generation, state.population, lambda newcomers: self._score(island, newcomers))
-        counts = {**done.counts, "sent": sent}
-        counts = {name: state.counts.get(name, 0) + counts.get(name, 0) for name in {*state.counts, *counts}}
-        species = state.species
-        if done.slots:
-            rows = np.array(done.slots)
-            species = self.breeder.sort(done.population.genomes, species, state.generation, rows)
-            species = note_progress(species, done.population.fitness, state.generation)
-        marks = self._marks(state, done)
-        if marks.get("restarted") == state.generation:
-            island.offspring = self._afresh(island, done)
-        taken = state.hyperparameters if done.hyperparameters is None else done.hyperparameters
-        island.state = replace(
-            state, population=done.population, species=species, counts=counts, marks=marks, hyperparameters=taken,
-            behaviour=self._behaviour(island, done),
-        )  # fmt: skip
-        island.admitted, island.immigrants = done.digests, done.slots
-        island.timing = {**(island.timing or {}), "migrate_seconds": time.perf_counter() - began}
+    def migrate(self, islands: Sequence[Island]) -> None:
+        """Publish emigrants and take immigrants in, where a migration is due.
 
-    def _behaviour(self, island: Island, done: Exchange) -> Array:
-        """What the genomes did, those of the immigrants included, where that matters."""
-        assert island.state is not None
-        if not (self.breeder.needs_behaviour and done.slots):
-            return island.state.behaviour
-        behaviour = island.state.behaviour.copy()
-        behaviour[done.slots] = self._evaluated(island, take(done.population.genomes, done.slots)).behaviour
-        return behaviour
+        All publish before anybody looks, and all immigrants are scored as one batch: what comes of it does not depend
+        on the order of the islands.
+        """
+        due = [i for i in islands if i.migrator and i.state and i.migrator.due(i.state.generation, i.state.marks)]
+        if not due:
+            return
+        list(self._each(self._publish, due))
+        came = list(self._each(self._immigrants, due))
+        scores = self.score(due, came)
+        list(self._each(self._settle, due, came, scores))
+
+    def _publish(self, island: Island) -> None:
+        assert island.state is not None and island.migrator is not None
+        with island.timed("migrate_seconds"):
+            state, own = island.state, policies.told(self.config, island.state.hyperparameters)
+            sent = island.migrator.publish(state.generation, state.population, own)
+            island.state = replace(state, counts=_sum(state.counts, {"sent": sent}))
+
+    def _immigrants(self, island: Island) -> Immigrants:
+        assert island.state is not None and island.migrator is not None
+        with island.timed("migrate_seconds"):
+            return island.migrator.immigrants(island.state.generation)
+
+    def score(self, islands: Sequence[Island], came: Sequence[Immigrants]) -> list[Scores | None]:
+        """The scores of each island's immigrants on its own episodes of this generation; None where nobody came."""
+        began = time.perf_counter()
+        scored = [(island, some) for island, some in zip(islands, came, strict=True) if some.genomes]
+        if not scored:
+            return [None] * len(islands)
+        keys = [stream(*island.key(some.generation), Purpose.PELLETS) for island, some in scored]
+        genomes = concatenate([genome for _, some in scored for genome in some.genomes])
+        sizes = [len(some.genomes) for _, some in scored]
+        found = iter(evaluate(self.task, genomes, np.array(keys), self.config.evaluation.episodes, sizes=sizes))
+        for island, _ in scored:
+            island.spend("migrate_seconds", (time.perf_counter() - began) / len(scored))
+        return [next(found) if some.genomes else None for some in came]
+
+    def _settle(self, island: Island, came: Immigrants, scores: Scores | None) -> None:
+        assert island.state is not None and island.migrator is not None
+        with island.timed("migrate_seconds"):
+            state = island.state
+            done = island.migrator.settle(came, state.population, NOBODY if scores is None else scores.fitness)
+            species, behaviour = state.species, state.behaviour
+            if scores is not None and done.slots:
+                rows = np.array(done.slots)
+                species = self.breeder.sort(done.population.genomes, species, state.generation, rows)
+                species = note_progress(species, done.population.fitness, state.generation)
+                if self.breeder.needs_behaviour:
+                    behaviour = behaviour.copy()
+                    behaviour[rows] = scores.behaviour[done.chosen]
+            marks = self._marks(state, done)
+            if marks.get("restarted") == state.generation:
+                island.offspring = self._afresh(island, done)
+            taken = state.hyperparameters if done.hyperparameters is None else done.hyperparameters
+            island.state = replace(
+                state, population=done.population, species=species, counts=_sum(state.counts, done.counts),
+                marks=marks, hyperparameters=taken, behaviour=behaviour,
+            )  # fmt: skip
+            island.admitted, island.immigrants = done.digests, done.slots
 
     def _marks(self, state: State, done: Exchange) -> dict[str, int]:
         came = done.population.fitness[done.slots]
@@ -305,23 +344,15 @@ class Evolution:
             genomes = replace_genomes(genomes, range(len(done.slots)), take(done.population.genomes, done.slots))
         return replace(made, genomes=genomes, species=renumbered(made.species, island.state.species.following))
 
-    def _score(self, island: Island, newcomers: Genomes) -> Array:
-        return self._evaluated(island, newcomers).fitness
-
-    def _evaluated(self, island: Island, newcomers: Genomes) -> Scores:
-        assert island.state is not None
-        key = stream(*island.key(island.state.generation), Purpose.PELLETS)
-        return evaluate(self.task, newcomers, np.array([key]), self.config.evaluation.episodes)[0]
-
     def reproduce(self, island: Island) -> None:
         """Breed the next generation."""
         assert island.state is not None
-        began, state = time.perf_counter(), island.state
-        told = Told(
-            state.population, state.species, state.memory, island.immigrants, state.hyperparameters, state.behaviour
-        )
-        island.offspring = self.breeder.breed(told, self.boost(state), island.key(state.generation))
-        island.timing = {**(island.timing or {}), "reproduce_seconds": time.perf_counter() - began}
+        with island.timed("reproduce_seconds"):
+            state = island.state
+            told = Told(
+                state.population, state.species, state.memory, island.immigrants, state.hyperparameters, state.behaviour
+            )
+            island.offspring = self.breeder.breed(told, self.boost(state), island.key(state.generation))
 
     def boost(self, state: State) -> float:
         """The factor on mutation: `adaptive.boost` while the best has not risen for `adaptive.patience` generations."""
@@ -339,7 +370,7 @@ class Evolution:
         if island.migrator is not None and self.config.migration.every and self.config.migration.migrants:
             own = policies.told(self.config, state.hyperparameters)
             sent = island.migrator.publish(state.generation, state.population, own)
-            state = replace(state, counts={**state.counts, "sent": state.counts.get("sent", 0) + sent})
+            state = replace(state, counts=_sum(state.counts, {"sent": sent}))
         solver = self._solved_by(island) if island.stopped == "solved" else None
         row, validation, worth = champion_of(
             self.task, state.population, self.config, island.key(state.generation), solver
@@ -355,6 +386,10 @@ class Evolution:
         }
         island.recorder.result(state, champion, island.stopped, island.seed)
         island.recorder.beat("done", state, force=True)
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
 def champion_of(

@@ -84,6 +84,24 @@ class Exchange:
     digests: list[str]
     counts: dict[str, int]
     hyperparameters: policies.Hyperparameters | None = None
+    chosen: list[int] = field(default_factory=list)  # which of those that were scored took the slots
+
+
+@dataclass(frozen=True)
+class Immigrants:
+    """Who has come at a generation and is not let in yet; their `genomes` are to be scored on the receiver's episodes.
+
+    `arrivals`: all that came, what was refused among them. `repeated`: the log's lines, where it has decided before.
+    """
+
+    generation: int
+    genomes: list[Genomes]
+    arrivals: list[Arrival] = field(default_factory=list)
+    repeated: list[dict[str, Any]] | None = None
+
+
+NOBODY = np.zeros(0, np.float32)
+"""The scores of no immigrants."""
 
 
 @dataclass
@@ -148,23 +166,43 @@ class Migrator:
         return len(rows)
 
     def exchange(self, generation: int, population: Population, score: Score) -> Exchange:
-        """Take immigrants in: those of the log where it has this generation, new arrivals otherwise."""
+        """Take immigrants in: `immigrants`, their scores, `settle`."""
+        came = self.immigrants(generation)
+        return self.settle(came, population, score(concatenate(came.genomes)) if came.genomes else NOBODY)
+
+    def immigrants(self, generation: int) -> Immigrants:
+        """Who asks to be let in: those of the log where it has this generation, new arrivals otherwise."""
         if generation in self.logged:
-            return self._repeat(population, self.logged.pop(generation), score)
+            lines = self.logged.pop(generation)
+            blobs = [base64.b64decode(line["genome"]) for line in lines if line.get("admitted")]
+            return Immigrants(generation, [decode([blob], self.layout) for blob in blobs], repeated=lines)
+        self._decoded.clear()
+        arrivals = self._arrivals(generation) if self.reader else []
+        good = [arrival for arrival in arrivals if arrival.genome is not None]
+        if good:  # should one of them kill this process, then the log says which they were
+            line = {"generation": generation, "event": "scoring", "digests": [arrival.digest for arrival in good]}
+            JsonLines(self.log, durable=True).append(line)
+            fault_point("migrate.scoring")
+        return Immigrants(generation, [self._genome(a.genome) for a in good if a.genome is not None], arrivals)
+
+    def settle(self, came: Immigrants, population: Population, scores: Array) -> Exchange:
+        """Decide, log and let in; `scores`: the fitness (float32 [M]) of the immigrants' genomes."""
+        generation, values = came.generation, scores.tolist()
+        if came.repeated is not None:
+            return _admit(population, came.genomes, values, came.repeated, list(range(len(values))))
         if self.reader is None:
             return Exchange(population, [], [], {})
+        lines, chosen = self._decide(came, population, values)
         self._decoded.clear()
-        arrivals = self._arrivals(generation)
-        lines, newcomers, fitness = self._decide(generation, population, arrivals, score)
-        self._decoded.clear()
+        newcomers, fitness = [came.genomes[i] for i in chosen], [values[i] for i in chosen]
         complete = {"generation": generation, "event": "complete"}
-        complete |= self._taken_over(generation, population, arrivals, lines, fitness)
+        complete |= self._taken_over(generation, population, came.arrivals, lines, fitness)
         skipped = [
             {"generation": generation, "event": "skipped", "source": source, "reason": reason}
             for source, reason in self.reader.skipped
         ]
         self._write([*lines, *skipped, complete])
-        return _admit(population, newcomers, fitness, [*lines, complete])
+        return _admit(population, newcomers, fitness, [*lines, complete], chosen)
 
     def _taken_over(
         self, generation: int, population: Population, arrivals: list[Arrival], lines: list[dict[str, Any]],
@@ -202,34 +240,27 @@ class Migrator:
         return any(start[-1] > most for start, most in zip(starts, most_parts(self.config, self.layout), strict=True))
 
     def _decide(
-        self, generation: int, population: Population, arrivals: list[Arrival], score: Score
-    ) -> tuple[list[dict[str, Any]], list[Genomes], list[float]]:
-        newcomers: list[Genomes] = []
-        fitness: list[float] = []
+        self, came: Immigrants, population: Population, values: list[float]
+    ) -> tuple[list[dict[str, Any]], list[int]]:
+        """A line of the log for each arrival, and which of the genomes that were scored are let in."""
         slots: list[int] = []
-        good = [a for a in arrivals if a.genome is not None]
-        decoded = [self._genome(a.genome) for a in good if a.genome is not None]
-        if good:  # should one of them kill this process, then the log says which they were
-            line = {"generation": generation, "event": "scoring", "digests": [a.digest for a in good]}
-            JsonLines(self.log, durable=True).append(line)
-            fault_point("migrate.scoring")
-        scores = iter(score(concatenate(decoded)).tolist() if decoded else [])
-        genomes_of = iter(decoded)
-        worst_first = ranking(population.fitness)[::-1] if good else np.zeros(0, np.int64)
+        chosen: list[int] = []
+        scored = iter(enumerate(zip(came.genomes, values, strict=True)))
+        worst_first = ranking(population.fitness)[::-1] if values else np.zeros(0, np.int64)
         lines = []
-        for arrival in arrivals:
+        for arrival in came.arrivals:
             reason, slot, blob = arrival.reason, None, None
             if arrival.genome is not None:
-                genome, value = next(genomes_of), float(next(scores))
-                reason, slot = self._slot_for(population, worst_first, genome, value, newcomers, slots)
+                number, (genome, value) = next(scored)
+                admitted = [came.genomes[i] for i in chosen]
+                reason, slot = self._slot_for(population, worst_first, genome, value, admitted, slots)
                 if slot is not None:
                     blob = base64.b64encode(arrival.genome).decode()
-                    newcomers.append(genome)
-                    fitness.append(value)
+                    chosen.append(number)
                     slots.append(slot)
             epoch = self.reader.epochs.get(arrival.source) if self.reader and arrival.digest else None
-            lines.append(_arrival_line(generation, slot, arrival, reason, blob) | {"epoch": epoch})
-        return lines, newcomers, fitness
+            lines.append(_arrival_line(came.generation, slot, arrival, reason, blob) | {"epoch": epoch})
+        return lines, chosen
 
     def _slot_for(
         self, population: Population, worst_first: Array, genome: Genomes, value: float, admitted: list[Genomes],
@@ -254,12 +285,6 @@ class Migrator:
         if self.config.migration.replace == "worst-if-better" and value <= population.fitness[worst]:
             return "not better", None
         return "", worst
-
-    def _repeat(self, population: Population, lines: list[dict[str, Any]], score: Score) -> Exchange:
-        admitted = [line for line in lines if line.get("admitted")]
-        newcomers = [decode([base64.b64decode(line["genome"])], self.layout) for line in admitted]
-        fitness = score(concatenate(newcomers)).tolist() if newcomers else []
-        return _admit(population, newcomers, fitness, lines)
 
     def _genome(self, blob: bytes) -> Genomes:
         """A genome that came; whole and finite, or a ValueError. It is decoded once, however often it is looked at."""
@@ -293,8 +318,9 @@ def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: s
 
 
 def _admit(
-    population: Population, newcomers: list[Genomes], fitness: list[float], lines: list[dict[str, Any]]
-) -> Exchange:
+    population: Population, newcomers: list[Genomes], fitness: list[float], lines: list[dict[str, Any]],
+    chosen: list[int],
+) -> Exchange:  # fmt: skip
     """The population with those of the arrivals in `lines` that were admitted, in their order; the last completes."""
     *arrived, complete = lines
     admitted = [line for line in arrived if line["admitted"]]
@@ -306,4 +332,4 @@ def _admit(
     genomes = replace_genomes(population.genomes, slots, concatenate(newcomers))
     scores = population.fitness.copy()
     scores[slots] = fitness
-    return Exchange(Population(genomes, scores), slots, digests, counts, taken_over)
+    return Exchange(Population(genomes, scores), slots, digests, counts, taken_over, chosen)

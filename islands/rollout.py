@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,21 +89,25 @@ class Pace:
         return left if left < 2 * size else size
 
 
-def evaluate(task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pace | None = None) -> list[Scores]:
+def evaluate(
+    task: Task, genomes: Genomes, keys: Array, episodes: int, pace: Pace | None = None,
+    sizes: Sequence[int] | None = None,
+) -> list[Scores]:  # fmt: skip
     """Evaluate genomes in groups that meet the same episodes each, as one batch.
 
-    keys: uint64 [G] streams, one a group; the P genomes are G groups of equal size. Episode e of group g has the
-    randomness of substream e of keys[g]. Returns the groups' scores; each equals that of the group alone, bit for bit.
+    keys: uint64 [G] streams, one a group; the P genomes are G groups, of `sizes` or all of one size. Episode e of group
+    g has the randomness of substream e of keys[g]. Returns the groups' scores; each equals that of the group alone, bit
+    for bit.
     """
     count = genomes.count
-    size = count // len(keys)
+    sizes = [count // len(keys)] * len(keys) if sizes is None else sizes
     streams = np.array([[substream(key, e) for e in range(episodes)] for key in keys], np.uint64)
     items = np.repeat(np.arange(count), episodes)
     play = functools.partial(pace.play, task) if pace else task.play
-    played = play(genomes, items, np.repeat(streams, size, axis=0).reshape(-1))
+    played = play(genomes, items, np.repeat(streams, sizes, axis=0).reshape(-1))
     groups = []
-    for g in range(len(keys)):
-        part = slice(g * size * episodes, (g + 1) * size * episodes)
+    for size, end in zip(sizes, np.cumsum(sizes), strict=True):
+        part = slice((end - size) * episodes, end * episodes)
         ended = Counter(played.reason[part].tolist())
         shown: Array | None = None
         if played.solved is not None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from islands import loading
-from islands.genome.population import Array, Genomes
 from islands.loop import Evolution, Island
+from islands.migration import Immigrants
+from islands.rollout import Scores
 from islands.tasks import make
 from launcher import presets, run
 from scripts.benchmarks.pieces import short, table
@@ -40,13 +41,14 @@ class Timed(Evolution):
         super().__init__(*given)
         self.migration, self.scoring = [0.0, 0.0], [0.0, 0.0]
 
-    def migrate(self, island: Island) -> None:
+    def migrate(self, islands: Sequence[Island]) -> None:
         """See `Evolution`."""
         self.scoring = [0.0, 0.0]
-        _, self.migration = _timed(lambda: super(Timed, self).migrate(island))
+        _, self.migration = _timed(lambda: super(Timed, self).migrate(islands))
 
-    def _score(self, island: Island, newcomers: Genomes) -> Array:
-        scores, self.scoring = _timed(lambda: super(Timed, self)._score(island, newcomers))
+    def score(self, islands: Sequence[Island], came: Sequence[Immigrants]) -> list[Scores | None]:
+        """See `Evolution`."""
+        scores, self.scoring = _timed(lambda: super(Timed, self).score(islands, came))
         return scores
 
 

@@ -215,7 +215,7 @@ def test_migrations_since_an_old_checkpoint_are_repeated_from_the_log(folder):
 
 
 def steps_of_one_migration(folder, config, generation):
-    """The fault points, with their passages, that an archipelago passes in the second island's migration."""
+    """The fault points, with their passages, from the second island's publication to its migration's end."""
     passed = []
 
     class Watched(Migrator):
@@ -223,9 +223,9 @@ def steps_of_one_migration(folder, config, generation):
             self.before = Counter(faults.passed)
             return super().publish(*given)
 
-        def exchange(self, number, *given):
-            done = super().exchange(number, *given)
-            if number == generation and self.name == NAMES[1]:
+        def settle(self, came, *given):
+            done = super().settle(came, *given)
+            if came.generation == generation and self.name == NAMES[1]:
                 assert done.slots
                 for name, hits in (faults.passed - self.before).items():
                     if name != faults.ANY:

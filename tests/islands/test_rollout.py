@@ -34,13 +34,14 @@ class Failing(Pellets):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("episodes", [1, 3])
-def test_a_group_scores_what_it_scores_alone_bit_for_bit(mode: str, episodes: int) -> None:
+@pytest.mark.parametrize(("episodes", "sizes"), [(1, None), (3, None), (2, [17, 1, 12])])
+def test_a_group_scores_what_it_scores_alone_bit_for_bit(mode: str, episodes: int, sizes: list[int] | None) -> None:
     task, genomes = first_draw(configured(mode, duration=3.0), 30)
-    together = evaluate(task, genomes, KEYS, episodes)
+    together = evaluate(task, genomes, KEYS, episodes, sizes=sizes)
     assert len(together) == 3
+    first = [0, *np.cumsum(sizes or [10, 10, 10])]
     for g, scores in enumerate(together):
-        (alone,) = evaluate(task, take(genomes, range(10 * g, 10 * g + 10)), KEYS[g : g + 1], episodes)
+        (alone,) = evaluate(task, take(genomes, range(first[g], first[g + 1])), KEYS[g : g + 1], episodes)
         assert scores.fitness.tobytes() == alone.fitness.tobytes()
         assert scores.behaviour.tobytes() == alone.behaviour.tobytes()
         assert (scores.disqualified, scores.steps) == (alone.disqualified, alone.steps)
