@@ -6,6 +6,9 @@ intermediate code in and optimises it again, and so on up to the top; with a hun
 other it was half of a first start. A part stops at the intermediate code, and only what Python calls becomes machine
 code. Nor does a part count references: whoever calls it holds its arrays, and LLVM finds few of the counts that cancel
 out once a function has dozens of them. Results are the same bit for bit, as floating point is not reordered.
+
+Two things that Numba does while it compiles are done better here: an argument that is not None is known not to be, as
+well as one that is (`_Prune`), and flags are compared by what was set of them (`_Flags`).
 """
 
 from __future__ import annotations
@@ -15,12 +18,23 @@ from typing import Any
 
 import numba
 from numba.core import types
+from numba.core.analysis import dead_branch_prune
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import register_pass
 from numba.core.environment import lookup_environment
+from numba.core.targetconfig import TargetConfig
+from numba.core.untyped_passes import DeadBranchPrune
 
 ALLOCATING = frozenset(("empty", "zeros", "ones", "full", "copy", "array"))
 """What a function that makes arrays calls: it has to count references."""
+UNNEEDED = frozenset((
+    "with_lifting", "inline_closure_likes", "make_function_op_code_to_jit_function", "inline_inlinables",
+    "find_literally", "literal_unroll", "LiteralPropagation", "inline_overloads", "nopython_rewrites",
+))  # fmt: skip
+"""Passes for what kernels do not contain: contexts, closures, loops over tuples of several types, arithmetic of whole
+arrays."""
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 
@@ -31,7 +45,15 @@ class _Nowhere:
         """Nothing: the whole with this part in it will know it."""
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types
+class _Library(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types
+    """A library that takes modules in as they were written."""
+
+    def add_llvm_module(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+        self._final_module.link_in(module)
+
+
+class _Part(_Library):
     """A library of intermediate code, as it was written, with that of what it calls."""
 
     @property
@@ -41,10 +63,6 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types
     def get_pointer_to_function(self, name: str) -> int:
         return 0
 
-    def add_llvm_module(self, module: Any) -> None:
-        module.data_layout = self._codegen._data_layout
-        self._final_module.link_in(module)
-
     def finalize(self) -> None:
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
@@ -52,8 +70,15 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types
         self._finalized = True
 
 
-class _Whole(JITCodeLibrary):  # type: ignore[misc]
-    """A library of a function that Python calls, with its parts."""
+class _Whole(_Library):
+    """A library of a function that Python calls, with its parts.
+
+    Numba optimises twice, since the second time it finds more counts of references that cancel out; parts have none.
+    """
+
+    def _optimize_final_module(self) -> None:
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
         super()._finalize_final_module()
@@ -63,10 +88,60 @@ class _Whole(JITCodeLibrary):  # type: ignore[misc]
                 self.codegen.set_env(name, environment)
 
 
+class _Known:
+    """Stands for the type of an argument that cannot be None, so that a branch on that is pruned."""
+
+    def __init__(self, kind: types.Type) -> None:
+        self.literal_type = kind
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Prune(DeadBranchPrune):  # type: ignore[misc]
+    """Numba's pruning, which leaves a branch on `is None` in where an argument of that name is something else."""
+
+    _name = "prune_by_what_is_not_none"
+
+    def run_pass(self, state: Any) -> bool:
+        """Prune the function that is compiled."""
+        open_ = tuple(getattr(types, name) for name in ("NoneType", "Omitted", "Optional", "Literal"))
+        dead_branch_prune(state.func_ir, [kind if isinstance(kind, open_) else _Known(kind) for kind in state.args])
+        return True
+
+
+_equal = TargetConfig.__eq__
+
+
+def _set_in(flags: Any) -> dict[str, Any]:
+    """The flags that were set, by name."""
+    return dict(flags._values)
+
+
+class _Flags:
+    """How flags of the compiler compare: Numba reads all thirty of two sets twenty thousand times in a first start."""
+
+    def __hash__(self) -> int:
+        return hash(type(self))  # Numba's is one of their names, and as constant
+
+    def __eq__(self, other: Any) -> bool:
+        same = isinstance(other, TargetConfig) and _set_in(self) == _set_in(other)
+        return same or bool(_equal(self, other))
+
+
+TargetConfig.__hash__, TargetConfig.__eq__ = _Flags.__hash__, _Flags.__eq__
+
+
 class WholeCompiler(Compiler):  # type: ignore[misc]
     """Numba's compiler, making a library of a kind of its own."""
 
     library: type[JITCodeLibrary] = _Whole
+
+    def define_pipelines(self) -> Any:
+        """Numba's, with pruning by what is not None, and without what kernels have no use for."""
+        (whole,) = super().define_pipelines()
+        needed = [(each, why) for each, why in whole.passes if each.name() not in UNNEEDED]
+        whole.passes = [(_Prune if each is DeadBranchPrune else each, why) for each, why in needed]
+        whole.finalize()
+        return [whole]
 
     def _compile_core(self) -> Any:
         state = self.state
@@ -92,13 +167,14 @@ def _holds_arrays(kind: types.Type) -> bool:
 
 
 def whole_with_part(function: Callable[..., Any], signature: str | None, cache: bool) -> Any:
-    """`function` compiled for Python to call; other compiled functions get it as a part, made when one needs it.
+    """`function` compiled for Python to call; other compiled functions get it as a part.
 
-    Division by zero gives inf, as in NumPy.
+    Each is made when it is needed. Division by zero gives inf, as in NumPy.
     """
-    given = () if signature is None else (signature,)
     options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
-    whole = numba.njit(*given, cache=cache, pipeline_class=WholeCompiler, **options)(function)
+    whole = numba.njit(cache=cache, pipeline_class=WholeCompiler, **options)(function)
+    if signature is not None:
+        whole._compile_for_args = lambda *_, **__: _made(whole, signature)  # Numba calls what this returns
     part: Any = None
 
     def as_part() -> Any:
@@ -106,9 +182,19 @@ def whole_with_part(function: Callable[..., Any], signature: str | None, cache: 
         if part is None:
             counts = bool(ALLOCATING & set(function.__code__.co_names))
             options.update(no_cpython_wrapper=True, _nrt=counts)
+            given = () if signature is None else (signature,)
             part = numba.njit(*given, pipeline_class=PartCompiler, **options)(function)
         return part
 
     whole.get_call_template = lambda *arguments: as_part().get_call_template(*arguments)
     whole.get_overload = lambda *arguments: as_part().get_overload(*arguments)
+    return whole
+
+
+def _made(whole: Any, signature: str) -> Any:
+    """The function compiled for its signature and no other, as Numba does where it is given one."""
+    with global_compiler_lock:
+        if not whole.signatures:  # no other thread was here before
+            whole.compile(signature)
+            whole.disable_compile()
     return whole

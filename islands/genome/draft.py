@@ -35,6 +35,8 @@ class Draft(NamedTuple):
     conn_weight: Any
     conn_on: Any
     shared: Any
+    seen: Any  # uint8 and uint64, a place a neuron and one more: scratch of who looks for a path
+    stack: Any
 
 
 class Room(NamedTuple):
@@ -64,6 +66,8 @@ def make_draft(room: Room, layout: Layout) -> Draft:
         conn_weight=np.zeros(room.connection, np.float32),
         conn_on=np.zeros(room.connection, np.uint8),
         shared=np.zeros(shared, np.float32),
+        seen=np.zeros(room.node + 1, np.uint8),
+        stack=np.zeros(room.node + 1, np.uint64),
     )
 
 

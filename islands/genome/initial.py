@@ -44,14 +44,32 @@ def body_mass(size: Any) -> Any:
     return max(F(0.5), F(10.0 * 4.0 / 3.0 * np.pi / 8.0) * size * size * size)
 
 
-@kernel
-def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, genes: Any, ends: Any, pulls: Any) -> Any:
-    """Draw one body from the stream `key`; returns (body nodes, muscles).
+class Sketch(NamedTuple):
+    """A body on its way into a draft, with room for the largest: N body nodes, M muscles."""
 
-    Written: ids uint64 [n]; genes float32 [n, >= 5]; ends int64 [m, 2] rows of ids; pulls float32 [m, >= 6].
+    ids: Any  # uint64 [N]
+    genes: Any  # float32 [N, BODY_GENES]
+    ends: Any  # int64 [M, 2]: rows of ids
+    pulls: Any  # float32 [M, MUSCLE_GENES]
+    left: Any  # float32 [N, N]: scratch of `stable`
+
+
+def make_sketch(nodes: int, muscles: int) -> Sketch:
+    """An empty one."""
+    return Sketch(
+        np.zeros(nodes, np.uint64), np.zeros((nodes, columns.BODY_GENES), np.float32), np.zeros((muscles, 2), np.int64),
+        np.zeros((muscles, columns.MUSCLE_GENES), np.float32), np.zeros((nodes, nodes), np.float32),
+    )  # fmt: skip
+
+
+@kernel
+def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, sketch: Any) -> Any:
+    """Draw one body from the stream `key` into the sketch; returns (body nodes, muscles).
+
     Stiffness and damping are redrawn for a body whose integration could be unstable (one in sixteen), so nobody is
     born exploding.
     """
+    ids, genes, ends, pulls = sketch.ids, sketch.genes, sketch.ends, sketch.pulls
     count = least + below(key, 0, most - least + 1)
     for n in range(count):
         ids[n] = mark(BODY_NODE, np.uint64(n), 0, 0)
@@ -82,7 +100,7 @@ def draw_body(key: Any, least: Any, most: Any, muscle_limit: Any, ids: Any, gene
     for attempt in range(_TRIES):
         for m in range(muscles):
             draw_muscle(substream(key, 2000 + m), genes, ends[m, 0], ends[m, 1], pulls[m], attempt)
-        if stable(genes, count, ends, pulls, muscles):
+        if stable(sketch, count, muscles):
             break
     return count, muscles
 
@@ -107,7 +125,7 @@ def draw_muscle(key: Any, genes: Any, one: Any, two: Any, out: Any, attempt: Any
 
 
 @kernel
-def stable(genes: Any, count: Any, ends: Any, pulls: Any, muscles: Any) -> Any:
+def stable(sketch: Any, count: Any, muscles: Any) -> Any:
     """Whether semi-implicit Euler is stable for the body in every pose.
 
     For a mode of stiffness k and damping c per unit mass the step is stable when 2 c dt + k dt^2 < 4 (Jury's
@@ -115,8 +133,10 @@ def stable(genes: Any, count: Any, ends: Any, pulls: Any, muscles: Any) -> Any:
     muscle's part of W is largest when all muscles are in line, so W is taken as if they were: the weighted Laplacian
     of the body's graph. Cost: one factorisation, O(count^3).
     """
-    left = np.zeros((count, count), np.float32)
+    genes, ends, pulls, left = sketch.genes, sketch.ends, sketch.pulls, sketch.left
     for n in range(count):
+        for i in range(count):
+            left[n, i] = F(0.0)
         left[n, n] = F(4.0) * body_mass(genes[n, columns.SIZE])
     for m in range(muscles):
         one, two = ends[m, 0], ends[m, 1]
@@ -224,16 +244,10 @@ def draw_deeper(d: Any, key: Any, layout: Any, first: Any) -> Any:
 
 
 @kernel
-def draw_parts(d: Any, key: Any, first: Any) -> Any:
+def draw_parts(d: Any, key: Any, first: Any, sketch: Any) -> Any:
     """Give the draft its body nodes and muscles, with the weights that belong to them but an output's own."""
-    most = first.max_nodes
-    ids = np.zeros(most, np.uint64)
-    genes = np.zeros((most, columns.BODY_GENES), np.float32)
-    ends = np.zeros((first.max_muscles, 2), np.int64)
-    pulls = np.zeros((first.max_muscles, columns.MUSCLE_GENES), np.float32)
-    count, muscles = draw_body(
-        substream(key, 2), first.min_nodes, most, first.max_muscles, ids, genes, ends, pulls
-    )  # fmt: skip
+    ids, genes, ends, pulls = sketch.ids, sketch.genes, sketch.ends, sketch.pulls
+    count, muscles = draw_body(substream(key, 2), first.min_nodes, first.max_nodes, first.max_muscles, sketch)
     for n in range(count):
         row = insert_body(d, ids[n])
         own = substream(key, 5000 + n)
@@ -253,14 +267,14 @@ def draw_parts(d: Any, key: Any, first: Any) -> Any:
 
 
 @kernel
-def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any, body: Any, fixed: Any) -> Any:
+def draw_genome(d: Any, key: Any, layout: Any, first: Any, sketch: Any, marks: Any, body: Any, fixed: Any) -> Any:
     """Make the draft a first-draw genome from the stream `key`; `body`, `fixed`: see `population.has`."""
     for table in range(len(d.size)):
         d.size[table] = 0
     draw_shared(d, substream(key, 1), layout, first, fixed)
     wiring = substream(key, 4)
     if body is not None:
-        draw_parts(d, key, first)
+        draw_parts(d, key, first, sketch)
     for o in range(first.outputs):
         insert_muscle(d, mark(OUTPUT, np.uint64(o), 1, 0), np.uint64(0), np.uint64(0))
     for m in range(d.size[MUSCLE]):
@@ -268,9 +282,11 @@ def draw_genome(d: Any, key: Any, layout: Any, first: Any, marks: Any, body: Any
 
 
 @kernel
-def _draw_all(d: Any, key: Any, layout: Any, first: Any, marks: Any, out: Any, body: Any, fixed: Any) -> Any:
+def _draw_all(
+    d: Any, key: Any, layout: Any, first: Any, sketch: Any, marks: Any, out: Any, body: Any, fixed: Any
+) -> Any:
     for p in range(len(out.shared)):
-        draw_genome(d, substream(key, p), layout, first, marks, body, fixed)
+        draw_genome(d, substream(key, p), layout, first, sketch, marks, body, fixed)
         store(d, out, p)
 
 
@@ -283,5 +299,6 @@ def draw_genomes(count: int, key: np.uint64, layout: Layout, first: FirstDraw) -
     room = Room(bodies + 1, muscles + 1, muscles * neat + 1, muscles * slots * neat + 1)
     draft = make_draft(room, layout)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
-    _draw_all(draft, key, layout, first, np.zeros(slots + 1, np.uint64), out, *has(layout))
+    sketch, marks = make_sketch(bodies, muscles), np.zeros(slots + 1, np.uint64)
+    _draw_all(draft, key, layout, first, sketch, marks, out, *has(layout))
     return trim(out)

@@ -213,8 +213,9 @@ def reaches(d: Any, start: Any, goal: Any) -> Any:
     """Whether a path of connections, disabled ones included, leads from node `start` to node `goal`."""
     if start == goal:
         return True
-    seen = np.zeros(d.size[NODE], np.uint8)
-    stack = np.empty(d.size[NODE] + 1, np.uint64)
+    seen, stack = d.seen, d.stack
+    for n in range(d.size[NODE]):
+        seen[n] = 0
     stack[0] = start
     top = 1
     while top > 0:

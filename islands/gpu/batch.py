@@ -16,6 +16,7 @@ from islands.networks import Desk, input_slots
 from islands.networks_lanes import Brain, make_brain
 from islands.tasks import Played
 from islands.tasks import plain as plain_task
+from islands.tasks.pellets_episodes import make_out
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import Lanes, make_lanes
 from islands.tasks.rules import Rules, Shape
@@ -98,10 +99,7 @@ class Pellets:
         room = self.threads.sizes[2:]
         order = np.lexsort([np.diff(start)[items] for start in (genomes.conn_start, *starts)])
         count = len(items)
-        out = pellets.Out(
-            np.empty(count, np.float32), np.empty(count, np.uint8), np.empty(count, np.int32),
-            np.empty((count, 4), np.float32),
-        )  # fmt: skip
+        out = make_out(count)
         brain, body, counts, fresh = self.threads.arrays
         put, there, fixed = self.machine.put_all, self.machine.put_all(out), has(self.layout)[1]
         kernel = self.machine.compiled(

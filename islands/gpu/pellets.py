@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +16,6 @@ from islands.tasks.pellets_physics import F, all_fine, get, move_nodes, pull_mus
 LANES, own = lane_of.LANES, lane_of.own
 FIXED = None
 """See `population.has`; a constant of the kernel."""
-
-
-class Out(NamedTuple):
-    """What is written for every episode."""
-
-    fitness: Any  # float32 [E]
-    reason: Any  # uint8 [E]
-    steps: Any  # int32 [E]
-    behaviour: Any  # float32 [E, 4]
 
 
 def play_episodes(

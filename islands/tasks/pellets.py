@@ -26,7 +26,7 @@ from islands.genome.population import Array, Genomes, Layout, has, inverse, layo
 from islands.networks import input_slots
 from islands.networks_lanes import make_brain
 from islands.tasks import Played, Task, Verdict
-from islands.tasks.pellets_episodes import run_episodes
+from islands.tasks.pellets_episodes import make_out, make_seats, run_episodes
 from islands.tasks.pellets_kernel import Parameters
 from islands.tasks.pellets_physics import make_lanes
 
@@ -98,14 +98,10 @@ class Pellets:
         neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
         brain = make_brain(slots, self.layout, int(neurons), int(connections), room[1])
         order = np.lexsort((np.diff(genomes.conn_start)[items], bodies[items], muscles[items]))
-        count = len(items)
-        fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
-        eaten, steps = np.empty(count, np.int32), np.empty(count, np.int32)
-        behaviour = np.empty((count, 4), np.float32)
+        out = make_out(len(items))
         run_episodes(
             genomes, np.asarray(items, np.int64)[order], np.asarray(keys, np.uint64)[order], self.layout,
-            has(self.layout)[1], parameters, make_lanes(*room), brain, room, slots, fitness, reason, eaten, steps,
-            behaviour,
+            has(self.layout)[1], parameters, make_lanes(*room), make_seats(), brain, room, slots, out,
         )  # fmt: skip
         back = inverse(order)
-        return Played(fitness[back], reason[back], steps[back], behaviour[back])
+        return Played(out.fitness[back], out.reason[back], out.steps[back], out.behaviour[back])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,27 +52,55 @@ def end_reason(s: Any, lane: Any, nodes: Any) -> Any:
     return EXPLODED
 
 
+class Seats(NamedTuple):
+    """What each of the lanes is about."""
+
+    item: Any  # int64 [LANES]: its episode; -1: none
+    left: Any  # int64 [LANES]: steps left
+    number: Any  # int64 [LANES]: pellets eaten
+    ticks: Any  # int64 [LANES]: control ticks so far
+    angle: Any  # float32 [LANES]: of the last pellet, turns
+    start: Any  # float32 [2, LANES]: where the centre of mass was at first, x z (m)
+    counts: Any  # float32 [LANES]: 1 / its muscles
+    fresh: Any  # float32 [LANES]: 1 in its first tick
+
+
+def make_seats() -> Seats:
+    """All lanes empty."""
+    left, number, ticks = (np.zeros(LANES, np.int64) for _ in range(3))
+    angle, counts, fresh = (np.zeros(LANES, np.float32) for _ in range(3))
+    return Seats(np.full(LANES, -1), left, number, ticks, angle, np.zeros((2, LANES), np.float32), counts, fresh)
+
+
+class Out(NamedTuple):
+    """What is written for every episode."""
+
+    fitness: Any  # float32 [E]
+    reason: Any  # uint8 [E]
+    steps: Any  # int32 [E]
+    behaviour: Any  # float32 [E, 4]: displacement x z (m), path (m), mean |u|
+
+
+def make_out(count: int) -> Out:
+    """Room for what becomes of `count` episodes."""
+    return Out(
+        np.empty(count, np.float32), np.empty(count, np.uint8), np.empty(count, np.int32),
+        np.empty((count, 4), np.float32),
+    )  # fmt: skip
+
+
 @kernel
 def run_episodes(
-    genomes: Any, items: Any, keys: Any, layout: Any, fixed: Any, task: Any, state: Any, brain: Any, room: Any,
-    slots: Any, fitness: Any, reason: Any, eaten: Any, steps: Any, behaviour: Any,
+    genomes: Any, items: Any, keys: Any, layout: Any, fixed: Any, task: Any, s: Any, seats: Any, brain: Any, room: Any,
+    slots: Any, out: Any,
 ) -> Any:  # fmt: skip
     """Play every episode `i`: genome `items[i]` against the pellets of stream `keys[i]`.
 
-    items int64 [E], keys uint64 [E]. Written per episode: fitness float32, reason uint8, eaten int32, steps int32,
-    behaviour float32 [E, 4]: displacement x z (m), path (m), mean |u|. `room`: the largest body's (nodes, muscles);
+    items int64 [E], keys uint64 [E]; `out`: what is written per episode. `room`: the largest body's (nodes, muscles);
     `slots`: input slots; `fixed`: see `population.has`. Cost: one pass of the physics over ceil(E / 16) blocks.
     """
-    s = state
-    item = np.full(LANES, -1, np.int64)
-    left = np.zeros(LANES, np.int64)
-    number = np.zeros(LANES, np.int64)
-    ticks = np.zeros(LANES, np.int64)
-    angle = np.zeros(LANES, np.float32)
-    start = np.zeros((2, LANES), np.float32)
-    counts = np.zeros(LANES, np.float32)
-    fresh = np.zeros(LANES, np.float32)
-    row = s.lane.reshape(-1, LANES)
+    item, left, number, ticks = seats.item, seats.left, seats.number, seats.ticks
+    angle, counts, fresh = seats.angle, seats.counts, seats.fresh
     upcoming = 0
     used = (np.int64(0), np.int64(0))
     while True:
@@ -86,7 +114,8 @@ def run_episodes(
                 load(brain, genomes, p, lane, layout, room, slots, fixed)
                 item[lane], left[lane], number[lane], ticks[lane] = upcoming, task.steps, 0, 0
                 angle[lane] = drop_pellet(s, lane, keys[upcoming], np.int64(0), F(0.0))
-                start[0, lane], start[1, lane] = row[physics.CENTRE_X, lane], row[physics.CENTRE_Z, lane]
+                seats.start[0, lane] = get(s, physics.CENTRE_X, lane)
+                seats.start[1, lane] = get(s, physics.CENTRE_Z, lane)
                 counts[lane] = F(1.0) / F(max(1, genomes.muscle_start[p + 1] - genomes.muscle_start[p]))
                 fresh[lane] = F(1.0)
                 upcoming += 1
@@ -115,42 +144,35 @@ def run_episodes(
             meal = False
             over = not all_fine(fine)
             for lane in range(LANES):
-                meal |= row[physics.GAP, lane] <= F(0.0)
+                meal |= get(s, physics.GAP, lane) <= F(0.0)
                 over |= left[lane] <= 0
             if meal:
                 for lane in range(LANES):
-                    if item[lane] >= 0 and row[physics.GAP, lane] <= F(0.0):
+                    if item[lane] >= 0 and get(s, physics.GAP, lane) <= F(0.0):
                         number[lane] += 1
                         angle[lane] = drop_pellet(s, lane, keys[item[lane]], number[lane], angle[lane])
             if over:
-                end_lanes(
-                    s, item, left, number, ticks, start, used[0], task,
-                    (fitness, reason, eaten, steps, behaviour),
-                )  # fmt: skip
+                end_lanes(s, seats, used[0], task, out)
 
 
 @kernel
-def end_lanes(
-    s: Any, item: Any, left: Any, number: Any, ticks: Any, start: Any, nodes: Any, task: Any, out: Any
-) -> Any:
+def end_lanes(s: Any, seats: Any, nodes: Any, task: Any, out: Any) -> Any:
     """Score and free the lanes whose episode is over, by time or by a limit."""
-    fitness, reason, eaten, steps, behaviour = out
-    row = s.lane.reshape(-1, LANES)
+    item, left, number, ticks = seats.item, seats.left, seats.number, seats.ticks
     for lane in range(LANES):
         i = item[lane]
         if i < 0:
             continue
-        fit = row[physics.FINE, lane] > F(0.0)
+        fit = get(s, physics.FINE, lane) > F(0.0)
         if fit and left[lane] > 0:
             continue
-        reason[i] = FINISHED if fit else end_reason(s, lane, nodes)
-        eaten[i] = number[lane]
-        steps[i] = task.steps - left[lane]
-        fitness[i] = score(s, lane, number[lane], ticks[lane], task.penalty) if fit else F(0.0)
-        behaviour[i, 0] = row[physics.CENTRE_X, lane] - start[0, lane] if fit else F(0.0)
-        behaviour[i, 1] = row[physics.CENTRE_Z, lane] - start[1, lane] if fit else F(0.0)
-        behaviour[i, 2] = row[physics.PATH, lane] if fit else F(0.0)
-        behaviour[i, 3] = row[physics.EFFORT, lane] / F(max(1, ticks[lane]))
+        out.reason[i] = FINISHED if fit else end_reason(s, lane, nodes)
+        out.steps[i] = task.steps - left[lane]
+        out.fitness[i] = score(s, lane, number[lane], ticks[lane], task.penalty) if fit else F(0.0)
+        out.behaviour[i, 0] = get(s, physics.CENTRE_X, lane) - seats.start[0, lane] if fit else F(0.0)
+        out.behaviour[i, 1] = get(s, physics.CENTRE_Z, lane) - seats.start[1, lane] if fit else F(0.0)
+        out.behaviour[i, 2] = get(s, physics.PATH, lane) if fit else F(0.0)
+        out.behaviour[i, 3] = get(s, physics.EFFORT, lane) / F(max(1, ticks[lane]))
         item[lane] = -1
         clear_lane(s, lane)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ def quarter(value: Any) -> Any:
 @kernel_as("float64(float64)")
 def third(value: Any) -> Any:
     return value / 3
+
+
+@kernel_as("float64(float64)")
+def fifth(value: Any) -> Any:
+    return value / 5
 
 
 @kernel
@@ -62,9 +68,39 @@ def test_a_kernel_that_only_kernels_call_is_never_compiled_by_itself() -> None:
     assert half(3.0) == 1.5 and len(half.signatures) == 1
 
 
-def test_a_part_keeps_the_signature_that_it_was_given() -> None:
+def test_a_kernel_keeps_the_signature_that_it_was_given_as_a_part_and_for_python() -> None:
     assert sixth(np.float32(1.5)) == 0.25 and sixth(3) == 0.5
-    assert len(third.signatures) == 1
+    assert not third.signatures
+    assert third(np.float32(1.5)) == 0.5 and third(3) == 1.0 and len(third.signatures) == 1
+
+
+def test_threads_that_call_a_kernel_for_the_first_time_at_once_compile_it_once() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(fifth, range(0, 40, 5))) == [float(n) for n in range(8)]
+    assert len(fifth.signatures) == 1
+
+
+@pytest.mark.parametrize(("given", "compiled"), [(1, {"taken"}), (None, {"left"}), (2.5, {"taken"})])
+def test_a_branch_on_none_is_compiled_only_where_it_can_be_taken(given: Any, compiled: set[str]) -> None:
+    compiled_here: set[str] = set()
+
+    @kernel
+    def taken(value: Any) -> Any:
+        return value + 1
+
+    @kernel
+    def left(value: Any) -> Any:
+        return value + 2
+
+    @kernel
+    def either(value: Any, given: Any) -> Any:
+        return taken(value) if given is not None else left(value)
+
+    for name, each in (("taken", taken), ("left", left)):
+        template = each.get_call_template
+        each.get_call_template = lambda *a, name=name, made=template: compiled_here.add(name) or made(*a)
+    assert either(1, given) == (3 if given is None else 2)
+    assert compiled_here == compiled
 
 
 def test_a_part_that_makes_arrays_gives_them_back() -> None:

@@ -13,7 +13,7 @@ from islands.genome.population import Genomes, concatenate, take
 from islands.lanes import LANES
 from islands.tasks import Played, pellets_physics
 from islands.tasks.pellets import Pellets
-from islands.tasks.pellets_episodes import end_lanes
+from islands.tasks.pellets_episodes import end_lanes, make_out, make_seats
 from tests.islands.tasks.creatures import MODES, Lanes16, configured, evolved, first_draw
 
 COUNT, KEYS, STEPS = 24, (3, 4), 50
@@ -108,11 +108,6 @@ def restore(lanes: Lanes16, arrays: list[np.ndarray]) -> None:
 
 def ended(lanes: Lanes16) -> np.ndarray:
     """The lanes that `end_lanes` ends with time left."""
-    item, left = np.arange(LANES), np.full(LANES, 5)
-    number, ticks, start = np.zeros(LANES, np.int64), np.ones(LANES, np.int64), np.zeros((2, LANES), np.float32)
-    out = (
-        np.zeros(LANES, np.float32), np.zeros(LANES, np.uint8), np.zeros(LANES, np.int32), np.zeros(LANES, np.int32),
-        np.zeros((LANES, 4), np.float32),
-    )  # fmt: skip
-    end_lanes(lanes.s, item, left, number, ticks, start, lanes.used[0], lanes.parameters, out)
-    return item < 0
+    seats = make_seats()._replace(item=np.arange(LANES), left=np.full(LANES, 5), ticks=np.ones(LANES, np.int64))
+    end_lanes(lanes.s, seats, lanes.used[0], lanes.parameters, make_out(LANES))
+    return seats.item < 0
