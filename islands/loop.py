@@ -285,7 +285,7 @@ class Evolution:
         assert island.state is not None and island.migrator is not None
         with island.timed("migrate_seconds"):
             state, own = island.state, policies.told(self.config, island.state.hyperparameters)
-            sent = island.migrator.publish(state.generation, state.population, own)
+            sent = island.migrator.publish(state.generation, state.population, own, last=False)
             island.state = replace(state, counts=_sum(state.counts, {"sent": sent}))
 
     def _immigrants(self, island: Island) -> Immigrants:

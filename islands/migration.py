@@ -139,11 +139,13 @@ class Migrator:
         self.logged = migration_log.recall(self.log, generation, self.avoid, self.reader)
 
     def publish(
-        self, generation: int, population: Population, hyperparameters: policies.Hyperparameters | None = None
-    ) -> int:
+        self, generation: int, population: Population, hyperparameters: policies.Hyperparameters | None = None,
+        last: bool = True,
+    ) -> int:  # fmt: skip
         """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log.
 
-        `hyperparameters`: the island's own, where they travel with its emigrants.
+        `hyperparameters`: the island's own, where they travel with its emigrants. `last`: no exchange follows, which
+        would wait for the log's line of this with its own.
         """
         if self.outbox is None:
             return 0
@@ -159,10 +161,10 @@ class Migrator:
         try:
             published = self.outbox.publish(generation, migrants, hyperparameters)
         except Skipped as error:
-            self._write([{"generation": generation, "event": "skipped", "reason": str(error)}])
+            self._write([{"generation": generation, "event": "skipped", "reason": str(error)}], last)
             return 0
         line = {"event": "published", "sequence": published.sequence, "digests": published.digests}
-        self._write([{"generation": generation, **line}])
+        self._write([{"generation": generation, **line}], last)
         return len(rows)
 
     def exchange(self, generation: int, population: Population, score: Score) -> Exchange:
@@ -179,9 +181,9 @@ class Migrator:
         self._decoded.clear()
         arrivals = self._arrivals(generation) if self.reader else []
         good = [arrival for arrival in arrivals if arrival.genome is not None]
-        if good:  # should one of them kill this process, then the log says which they were
+        if good:  # should one of them kill this process, then the log says which they were; a power cut accuses nobody
             line = {"generation": generation, "event": "scoring", "digests": [arrival.digest for arrival in good]}
-            JsonLines(self.log, durable=True).append(line)
+            JsonLines(self.log, durable=False).append(line)
             fault_point("migrate.scoring")
         return Immigrants(generation, [self._genome(a.genome) for a in good if a.genome is not None], arrivals)
 
@@ -299,8 +301,8 @@ class Migrator:
             return str(error).split(":")[0]
         return None
 
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        migration_log.write(self.log, lines, self.reader)
+    def _write(self, lines: list[dict[str, Any]], durable: bool = True) -> None:
+        migration_log.write(self.log, lines, self.reader, durable)
 
 
 def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: str, blob: str | None) -> dict[str, Any]:

@@ -62,9 +62,9 @@ def recall(log: Path, generation: int, avoid: frozenset[str], reader: Reader | N
     return decided
 
 
-def write(log: Path, lines: list[dict[str, Any]], reader: Reader | None) -> None:
-    """Append durably; put the log aside when it has grown large, with what `reader` has taken so far."""
-    JsonLines(log, durable=True).extend(lines)
+def write(log: Path, lines: list[dict[str, Any]], reader: Reader | None, durable: bool) -> None:
+    """Append; put the log aside when it has grown large, with what `reader` has taken so far."""
+    JsonLines(log, durable).extend(lines)
     if os.path.getsize(log) > LOG_SEGMENT:
         taken = {source: [reader.epochs.get(source), n] for source, n in reader.cursors.items()} if reader else {}
         line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}

@@ -266,7 +266,7 @@ class Reader:
         arrivals: list[Arrival] = []
         try:
             with self._doors.opened(source, max(0.0, self._deadline - time.monotonic())) as outbox:
-                found = self._newest_good(outbox, budget, arrivals)
+                found = self._newest_good(outbox, budget, arrivals, share, pick)
         except FileNotFoundError:
             return []  # an island that has not come yet
         except Skipped as error:
@@ -277,29 +277,28 @@ class Reader:
             return arrivals
         if found is None:
             return arrivals
-        header, genomes = found
+        header, genomes, slots = found
         self.cursors[source], self.epochs[source] = header.sequence, header.epoch
-        slots = list(range(len(genomes)))
-        for place in range(min(share, len(slots))):
-            chosen = place + pick(len(slots) - place)
-            slots[place], slots[chosen] = slots[chosen], slots[place]
-            slot = slots[place]
+        for slot in slots:
             digest, fitness = header.digests[slot], header.fitness[slot]
             came = Arrival(source, header.sequence, slot, digest, fitness, genomes[slot], "", header.hyperparameters)
             arrivals.append(came)
         return arrivals
 
     def _newest_good(
-        self, outbox: OpenOutbox, budget: int, arrivals: list[Arrival]
-    ) -> tuple[Header, list[bytes]] | None:
-        """The newest good publication not seen before; what is refused on the way goes to `arrivals`."""
+        self, outbox: OpenOutbox, budget: int, arrivals: list[Arrival], share: int, pick: Callable[[int], int]
+    ) -> tuple[Header, list[bytes], list[int]] | None:
+        """The newest good publication not seen before, and which of its genomes are taken.
+
+        What is refused on the way goes to `arrivals`.
+        """
         fault_point("read.listing")
         source = outbox.island
         for text in self._unseen(outbox, budget):
             if len(arrivals) >= budget:
                 break
             try:
-                return self._checked(outbox, text)
+                return self._checked(outbox, text, share, pick)
             except Refused as error:
                 if error.reason == "gone":
                     continue
@@ -321,12 +320,18 @@ class Reader:
         unseen.sort(key=lambda name: (name.epoch, name.sequence), reverse=True)
         return [*odd[: budget // 2], *map(str, unseen)]
 
-    def _checked(self, outbox: OpenOutbox, text: str) -> tuple[Header, list[bytes]]:
+    def _checked(
+        self, outbox: OpenOutbox, text: str, share: int, pick: Callable[[int], int]
+    ) -> tuple[Header, list[bytes], list[int]]:
+        """A publication and which of its genomes are taken; nobody but these is looked into."""
         header, genomes = outbox.load(text, self.max_bytes, self.own)
         if header.epoch < self.epochs.get(outbox.island, 0):
             raise Refused("epoch")
-        for slot, genome in enumerate(genomes):
-            if reason := self.check(genome):
-                raise Refused(reason, slot)
+        slots = list(range(len(genomes)))
+        for place in range(min(share, len(slots))):
+            chosen = place + pick(len(slots) - place)
+            slots[place], slots[chosen] = slots[chosen], slots[place]
+            if reason := self.check(genomes[slots[place]]):
+                raise Refused(reason, slots[place])
         fault_point("read.checked")
-        return header, genomes
+        return header, genomes, slots[:share]

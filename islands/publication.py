@@ -103,11 +103,16 @@ def sha256_of(genomes: Sequence[bytes]) -> str:
 
 def encode(header: Header, genomes: Sequence[bytes]) -> bytes:
     """The file's bytes; a function of its arguments alone."""
-    text = _compact({"__metadata__": {"header": _compact(header.said()).decode()}, **_table([len(g) for g in genomes])})
+    return b"".join((_head(header, [len(genome) for genome in genomes]), *genomes))
+
+
+def _head(header: Header, sizes: Sequence[int]) -> bytes:
+    """What comes before the genomes, which have these sizes in bytes."""
+    text = _compact({"__metadata__": {"header": _compact(header.said()).decode()}, **_table(sizes)})
     text += b" " * (-len(text) % 8)  # as safetensors does, so that the data are aligned
     if len(text) > HEADER_LARGEST:
-        raise EvolabError("publication", expected="at most 10,000 migrants", got=f"{len(genomes)}", do="send fewer")
-    return b"".join((struct.pack("<Q", len(text)), text, *genomes))
+        raise EvolabError("publication", expected="at most 10,000 migrants", got=f"{len(sizes)}", do="send fewer")
+    return struct.pack("<Q", len(text)) + text
 
 
 def decode(file: BinaryIO, size: int, largest: int) -> tuple[Header, list[bytes]]:
@@ -131,7 +136,7 @@ def decode(file: BinaryIO, size: int, largest: int) -> tuple[Header, list[bytes]
         raise Refused("truncated")
     if sha256_of(genomes) != header.sha256 or tuple(sha256_of([genome]) for genome in genomes) != header.digests:
         raise Refused("digest")
-    if encode(header, genomes)[: 8 + length] != start + text:
+    if _head(header, sizes) != start + text:
         raise Refused("schema")
     return header, genomes
 

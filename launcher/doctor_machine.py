@@ -121,12 +121,12 @@ def kernels() -> Finding:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"evolab doctor")
     except OSError as error:
-        do = "set EVOLAB_KERNEL_CACHE to a writable folder on a local disk: else every start compiles for 10 to 20 s"
+        do = "set EVOLAB_KERNEL_CACHE to a writable folder on a local disk: else every start compiles for about 10 s"
         return Finding("kernel cache", "warning", f"{folder}: {error.strerror}", do)
     kept = sum(path.is_dir() for path in folder.iterdir()) if folder.is_dir() else 0
     found = f"{folder}: writable, {kept} version{'s' * (kept != 1)} kept"
     if not kept:
-        return Finding("kernel cache", "note", found, "the first run compiles for 10 to 20 s, once")
+        return Finding("kernel cache", "note", found, "the first run compiles for about 10 s, once")
     if mount_of(there).network:
         do = "set EVOLAB_KERNEL_CACHE to a local folder: a hundred islands read it at once"
         return Finding("kernel cache", "note", f"{found}, on a network disk", do)

@@ -61,7 +61,7 @@ class Pace:
 def words(row: Row) -> str:
     """An island's state in one phrase."""
     if row.starting:
-        return "starting (imports, compiled kernels: 10 to 20 s where they are new)"
+        return "starting (imports, compiled kernels: about 10 s where they are new)"
     text = f"generation {row.done}/{row.generations}"
     if row.best is not None:
         text += f"  best {row.best:.4g}"

@@ -34,8 +34,8 @@ SHARED = f"{crowd.CHECKPOINTS:.0f} checkpoints and {crowd.HEARTBEATS:.0f} heartb
 COUNTS = (2, 8, 32, 128, 1_000)
 EVERY = 10
 """Generations between two migrations."""
-PER_MIGRATION = 4
-"""Durable writes: the publication, and three times the log."""
+PER_MIGRATION = 2
+"""Durable writes: the publication, and the log of what was decided."""
 BEATS = 2.0
 """Heartbeats a second, each a durable write."""
 SIZE = 200_000

@@ -17,8 +17,9 @@ from typing import Any
 from islands import tasks
 from islands.__main__ import main
 from islands.errors import ConfigError
-from islands.genome.population import Genomes, encode
+from islands.genome.population import encode
 from islands.loop import Evolution, Island
+from islands.migration import Immigrants
 from islands.rundir import RunDir
 
 
@@ -49,20 +50,20 @@ def hang() -> None:
 
 
 def poison() -> None:
-    score = Evolution._score
+    score = Evolution.score
     while not RunDir(sys.argv[1]).island("island-000").result.exists():  # then there are migrants to be had
         time.sleep(0.05)
 
-    def poisoned(self: Evolution, island: Island, newcomers: Genomes) -> Any:
-        note = island.place.path / "poison"
-        blobs = [encode(newcomers, row) for row in range(newcomers.count)]
-        if not note.exists():
+    def poisoned(self: Evolution, islands: Sequence[Island], came: Sequence[Immigrants]) -> Any:
+        note = islands[0].place.path / "poison"
+        blobs = [encode(genome, 0) for some in came for genome in some.genomes]
+        if blobs and not note.exists():
             note.write_bytes(blobs[0])
-        if note.read_bytes() in blobs:
+        if blobs and note.read_bytes() in blobs:
             die()
-        return score(self, island, newcomers)
+        return score(self, islands, came)
 
-    Evolution._score = poisoned  # type: ignore[method-assign]
+    Evolution.score = poisoned  # type: ignore[method-assign]
 
 
 def refuse() -> None:
