@@ -121,7 +121,7 @@ class Evolution:
                     self._save(island)
                 return False
             halt = self.halted()
-            list(self._each(functools.partial(self.record, halt=halt), active))
+            self.record_all(active, halt)
             if halt:
                 return False
         for island in self.islands:
@@ -248,6 +248,10 @@ class Evolution:
         """The slot of the genome that solved the task, in its generation."""
         solution = solving.solution_in(island.state.record) if island.state else None
         return solution.row if solution else None
+
+    def record_all(self, islands: Sequence[Island], halt: bool = False) -> None:
+        """`record` each."""
+        list(self._each(functools.partial(self.record, halt=halt), islands))
 
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""

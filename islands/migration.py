@@ -23,7 +23,6 @@ from islands import migration_log, policies, quarantine
 from islands.config import Config
 from islands.emigrants import distances, emigrants
 from islands.faults import fault_point
-from islands.files import JsonLines
 from islands.genome.population import (
     Array,
     Genomes,
@@ -183,7 +182,7 @@ class Migrator:
         good = [arrival for arrival in arrivals if arrival.genome is not None]
         if good:  # should one of them kill this process, then the log says which they were; a power cut accuses nobody
             line = {"generation": generation, "event": "scoring", "digests": [arrival.digest for arrival in good]}
-            JsonLines(self.log, durable=False).append(line)
+            migration_log.append(self.log, [line], durable=False)
             fault_point("migrate.scoring")
         return Immigrants(generation, [self._genome(a.genome) for a in good if a.genome is not None], arrivals)
 

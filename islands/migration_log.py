@@ -62,9 +62,14 @@ def recall(log: Path, generation: int, avoid: frozenset[str], reader: Reader | N
     return decided
 
 
+def append(log: Path, lines: list[dict[str, Any]], durable: bool) -> None:
+    """Append, and wait for the disk where asked to, or where the log was not there: its name has to last."""
+    JsonLines(log, durable or not log.exists()).extend(lines)
+
+
 def write(log: Path, lines: list[dict[str, Any]], reader: Reader | None, durable: bool) -> None:
-    """Append; put the log aside when it has grown large, with what `reader` has taken so far."""
-    JsonLines(log, durable).extend(lines)
+    """`append`; put the log aside when it has grown large, with what `reader` has taken so far."""
+    append(log, lines, durable)
     if os.path.getsize(log) > LOG_SEGMENT:
         taken = {source: [reader.epochs.get(source), n] for source, n in reader.cursors.items()} if reader else {}
         line = {"generation": lines[-1]["generation"], "event": "put aside", "taken": taken}

@@ -16,11 +16,24 @@ from types import ModuleType
 
 from islands import files
 from islands.errors import EvolabError
-from scripts.benchmarks import arithmetic, cores, field, gate, gpu, memory, pieces, pygmo, seeing, speed, starting
+from scripts.benchmarks import (
+    arithmetic,
+    cores,
+    field,
+    gate,
+    gpu,
+    gpu_host,
+    memory,
+    pieces,
+    pygmo,
+    seeing,
+    speed,
+    starting,
+)
 
 PIECES: dict[str, ModuleType] = {
     "speed": speed, "starting": starting, "arithmetic": arithmetic, "memory": memory, "field": field, "cores": cores,
-    "pygmo": pygmo, "gpu": gpu, "gate": gate, "seeing": seeing,
+    "pygmo": pygmo, "gpu": gpu, "host": gpu_host, "gate": gate, "seeing": seeing,
 }  # fmt: skip
 """Each has a TITLE, `measure(quick)`, which returns its figures, and `section(figures)`, which returns Markdown."""
 HEAD = """\

@@ -219,9 +219,9 @@ def steps_of_one_migration(folder, config, generation):
     passed = []
 
     class Watched(Migrator):
-        def publish(self, *given):
+        def publish(self, *given, **named):
             self.before = Counter(faults.passed)
-            return super().publish(*given)
+            return super().publish(*given, **named)
 
         def settle(self, came, *given):
             done = super().settle(came, *given)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -130,8 +129,9 @@ def test_watching_redraws_until_it_is_stopped(folder: Path) -> None:
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     command = [sys.executable, "-u", "-m", "launcher", "status", "first", "--watch"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as watching:
-        time.sleep(2.5)
+        assert watching.stdout is not None
+        drawn = (line for line in watching.stdout if "runs/first: DONE" in line)
+        assert next(drawn) and next(drawn)
         watching.send_signal(2)
-        out, _ = watching.communicate(timeout=5)
-    assert out.count("runs/first: DONE") >= 2
+        watching.stdout.read()
     assert watching.returncode == 130
