@@ -159,11 +159,10 @@ def line_of_leaps(migrations: Migrations, island: str, last: int, best_at: BestA
         if not arrived:
             return found
         newest = max(arrived, key=lambda passage: (passage.generation, passage.best or 0.0))
+        if newest in found:
+            return found  # islands count their own generations: one that is ahead can have sent what comes back to it
         found.append(newest)
-        before = newest.generation - 1 if newest.sent is None else newest.sent
-        if (newest.source, before) in ((passage.receiver, passage.generation) for passage in found[:-1]):
-            return found  # two islands that took from each other in the same generation
-        island, horizon = newest.source, before
+        island, horizon = newest.source, newest.generation - 1 if newest.sent is None else newest.sent
 
 
 def leaps(passage: Passage, best_at: BestAt) -> bool:

@@ -304,3 +304,14 @@ def test_a_line_of_leaps_ends_where_islands_took_from_each_other_at_once() -> No
     best_at = {name: {10: 5.0} for name in "ab"}
     found = migration_data.line_of_leaps(migration_data.Migrations(passages), "a", 29, best_at)
     assert len(found) == 2
+
+
+def test_a_line_of_leaps_ends_where_islands_that_were_ahead_had_sent_it_in_a_circle() -> None:
+    passages = [
+        migration_data.Passage("a", 10, "b", 1, sent=14, admitted=1, best=9.0),
+        migration_data.Passage("b", 14, "c", 1, sent=12, admitted=1, best=9.0),
+        migration_data.Passage("c", 12, "a", 1, sent=16, admitted=1, best=9.0),
+    ]
+    best_at = {name: dict.fromkeys(range(30), 5.0) for name in "abc"}
+    found = migration_data.line_of_leaps(migration_data.Migrations(passages), "a", 11, best_at)
+    assert [(passage.source, passage.receiver) for passage in found] == [("b", "a"), ("c", "b"), ("a", "c")]
