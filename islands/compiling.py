@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from filelock import FileLock, Timeout
 
+from islands import rng
 from islands.config import Config
 from islands.kernel import FOLDER
 from islands.tasks import Task
@@ -74,6 +75,7 @@ def one_compiles_for_all(config: Config, task: Task) -> None:
         breeder = breeder_of(breeding)
         with _meanwhile(_compile_breeding, config, task):
             task.warm_up(draw_genomes(few, np.uint64(1), task.layout, breeding.first))
+        rng.warm_up()
         first = breeder.first((1, 0, 0))
         genomes, fitness = first.genomes, np.arange(few, dtype=np.float32)
         species = breeder.sort(genomes, note_progress(first.species, fitness, 0), 0)
@@ -90,6 +92,7 @@ def _compile_breeding(config: Config, task: Task) -> None:
     from islands.reproduction import Plan, breed, plan, sizes
     from islands.speciation import found_species
 
+    rng.warm_up()
     blank, nobody = make_genomes(1, Room(1, 1, 1, 1), task.layout), np.empty(0, np.int64)
     species = found_species(blank, config.speciation, 0)
     plan(np.zeros(1, np.float32), sizes(blank), species, config, np.uint64(0))

@@ -103,6 +103,12 @@ def normal(key: Any, index: Any) -> Any:
     return low + part * (_TABLE[cell + 1] - low)
 
 
+def warm_up() -> None:
+    """Compile or load what Python calls, too; kernels have parts of their own of it."""
+    key = substream(_ONE, 0)
+    bits(key, 0), uniform(key, 0), below(key, 0, 1)
+
+
 def stream(seed: int, island: int, generation: int, purpose: Purpose, slot: int = 0) -> np.uint64:
     """The key of the stream for one purpose of one slot; equal arguments, equal numbers, always."""
     text = f"{seed}/{island}/{generation}/{slot}/{int(purpose)}".encode()
