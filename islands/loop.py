@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,6 +41,9 @@ PATIENCE = 10.0
 """Seconds that an evaluation may go on once a halt was asked for; a longer one is given up, and done again later."""
 SHORTLIST, VALIDATION_EPISODES = 16, 16
 """The champion is the best of so many genomes of the last generation over so many episodes that none has met."""
+
+
+T = TypeVar("T")
 
 
 class Abandoned(Exception):
@@ -101,13 +104,17 @@ class Evolution:
         self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool], threads: int = 1
     ) -> None:
         """`threads`: so many populations at a time are bred and written down; what comes of it is the same."""
-        self._each = ThreadPoolExecutor(threads).map if min(threads, len(islands)) > 1 else map
+        self._map = ThreadPoolExecutor(threads).map if min(threads, len(islands)) > 1 else map
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
         self.breeder = breeder_of(breeding_of(config, task))
         self._fingerprint = loading.fingerprint(config)
         self._pace = Pace(self._step) if config.device == "cpu" else None
         self._evaluating: list[Island] = []
         self._asked: float | None = None  # when a halt was first seen in the middle of an evaluation
+
+    def _each(self, work: Callable[..., T], *lists: Sequence[Any]) -> list[T]:
+        """What `work` gives for each island."""
+        return list(self._map(work, *lists))
 
     def run(self) -> bool:
         """Evolve until every population is finished (True) or a halt was asked for (False, with checkpoints)."""
@@ -132,7 +139,7 @@ class Evolution:
         """One generation: migrants in and out, offspring, their evaluation."""
         old = [island for island in islands if island.state is not None]
         self.migrate(old)
-        list(self._each(self.reproduce, [island for island in old if island.offspring is None]))
+        self._each(self.reproduce, [island for island in old if island.offspring is None])
         self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
@@ -165,7 +172,7 @@ class Evolution:
         scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
         share = [(wall / len(islands), used / len(islands))] * len(islands)
-        list(self._each(self._enter, islands, scored, generations, share))
+        self._each(self._enter, islands, scored, generations, share)
 
     def _step(self, done: int, count: int) -> None:
         """Tell the world that an evaluation goes on; give it up when a halt has waited for too long."""
@@ -251,7 +258,7 @@ class Evolution:
 
     def record_all(self, islands: Sequence[Island], halt: bool = False) -> None:
         """`record` each."""
-        list(self._each(functools.partial(self.record, halt=halt), islands))
+        self._each(functools.partial(self.record, halt=halt), islands)
 
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
@@ -280,10 +287,10 @@ class Evolution:
         due = [i for i in islands if i.migrator and i.state and i.migrator.due(i.state.generation, i.state.marks)]
         if not due:
             return
-        list(self._each(self._publish, due))
-        came = list(self._each(self._immigrants, due))
+        self._each(self._publish, due)
+        came = self._each(self._immigrants, due)
         scores = self.score(due, came)
-        list(self._each(self._settle, due, came, scores))
+        self._each(self._settle, due, came, scores)
 
     def _publish(self, island: Island) -> None:
         assert island.state is not None and island.migrator is not None

@@ -45,20 +45,22 @@ def body_mass(size: Any) -> Any:
 
 
 class Sketch(NamedTuple):
-    """A body on its way into a draft, with room for the largest: N body nodes, M muscles."""
+    """A body on its way into a draft, with room for the largest: N body nodes, M muscles, S input slots."""
 
     ids: Any  # uint64 [N]
     genes: Any  # float32 [N, BODY_GENES]
     ends: Any  # int64 [M, 2]: rows of ids
     pulls: Any  # float32 [M, MUSCLE_GENES]
     left: Any  # float32 [N, N]: scratch of `stable`
+    marks: Any  # uint64 [S + 1]: scratch of `connect_output`
 
 
-def make_sketch(nodes: int, muscles: int) -> Sketch:
+def make_sketch(nodes: int, muscles: int, slots: int) -> Sketch:
     """An empty one."""
     return Sketch(
         np.zeros(nodes, np.uint64), np.zeros((nodes, columns.BODY_GENES), np.float32), np.zeros((muscles, 2), np.int64),
         np.zeros((muscles, columns.MUSCLE_GENES), np.float32), np.zeros((nodes, nodes), np.float32),
+        np.zeros(slots + 1, np.uint64),
     )  # fmt: skip
 
 
@@ -267,7 +269,7 @@ def draw_parts(d: Any, key: Any, first: Any, sketch: Any) -> Any:
 
 
 @kernel
-def draw_genome(d: Any, key: Any, layout: Any, first: Any, sketch: Any, marks: Any, body: Any, fixed: Any) -> Any:
+def draw_genome(d: Any, key: Any, layout: Any, first: Any, sketch: Any, body: Any, fixed: Any) -> Any:
     """Make the draft a first-draw genome from the stream `key`; `body`, `fixed`: see `population.has`."""
     for table in range(len(d.size)):
         d.size[table] = 0
@@ -278,15 +280,13 @@ def draw_genome(d: Any, key: Any, layout: Any, first: Any, sketch: Any, marks: A
     for o in range(first.outputs):
         insert_muscle(d, mark(OUTPUT, np.uint64(o), 1, 0), np.uint64(0), np.uint64(0))
     for m in range(d.size[MUSCLE]):
-        connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, marks, fixed)
+        connect_output(d, d.muscle_id[m], substream(key, 10000 + m), wiring, layout, first, sketch.marks, fixed)
 
 
 @kernel
-def _draw_all(
-    d: Any, key: Any, layout: Any, first: Any, sketch: Any, marks: Any, out: Any, body: Any, fixed: Any
-) -> Any:
+def _draw_all(d: Any, key: Any, layout: Any, first: Any, sketch: Any, out: Any, body: Any, fixed: Any) -> Any:
     for p in range(len(out.shared)):
-        draw_genome(d, substream(key, p), layout, first, sketch, marks, body, fixed)
+        draw_genome(d, substream(key, p), layout, first, sketch, body, fixed)
         store(d, out, p)
 
 
@@ -299,6 +299,5 @@ def draw_genomes(count: int, key: np.uint64, layout: Layout, first: FirstDraw) -
     room = Room(bodies + 1, muscles + 1, muscles * neat + 1, muscles * slots * neat + 1)
     draft = make_draft(room, layout)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
-    sketch, marks = make_sketch(bodies, muscles), np.zeros(slots + 1, np.uint64)
-    _draw_all(draft, key, layout, first, sketch, marks, out, *has(layout))
+    _draw_all(draft, key, layout, first, make_sketch(bodies, muscles, slots), out, *has(layout))
     return trim(out)
