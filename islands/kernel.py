@@ -27,7 +27,7 @@ KEPT = 8
 """Folders of other versions that stay when a new one is made; the least recently used go first."""
 _IS_VERSION = re.compile(r"[0-9a-f]{16}")
 _DEFINES = re.compile(
-    rb"^from islands\.(?:kernel import .*\bkernel|lanes import|tasks\.rules import|gpu import lane)", re.MULTILINE
+    rb"^from islands\.(?:kernel import .*kernel|lanes import|tasks\.rules import|gpu import lane)", re.MULTILINE
 )
 _IMPORTS = re.compile(rb"^from (islands[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
@@ -98,13 +98,18 @@ def kernel(function: F) -> F:
 
     While it runs, other threads of Python run, too.
     """
-    return cast(F, whole_with_part(function, None, FOLDER is not None))
+    return cast(F, whole_with_part(function, FOLDER is not None))
+
+
+def hot_kernel(function: F) -> F:
+    """`kernel` for what a run spends its time in: faster, and longer to compile."""
+    return cast(F, whole_with_part(function, FOLDER is not None, hot=True))
 
 
 def kernel_as(signature: str) -> Callable[[F], F]:
     """`kernel` for one signature, so that small functions are not compiled anew for every literal they are given."""
 
     def compiled(function: F) -> F:
-        return cast(F, whole_with_part(function, signature, FOLDER is not None))
+        return cast(F, whole_with_part(function, FOLDER is not None, signature))
 
     return compiled

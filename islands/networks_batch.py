@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from islands.genome.population import Array, Genomes, Layout, has
-from islands.kernel import kernel
+from islands.kernel import hot_kernel, kernel
 from islands.lanes import LANES
 from islands.networks import input_slots
-from islands.networks_lanes import Brain, make_brain, think
+from islands.networks_lanes import Brain, largest, make_brain, think
 from islands.tasks.plain_kernel import forget, load_network
 
 
@@ -34,8 +34,7 @@ class Networks(Protocol):
 def room_for(genomes: Genomes, layout: Layout, outputs: int) -> tuple[Brain, int]:
     """Room for any sixteen of these genomes without bodies, and their number of input slots."""
     slots = int(input_slots(layout, 0, outputs))
-    neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
-    return make_brain(slots, layout, int(neurons), int(connections), outputs), slots
+    return make_brain(slots, layout, *largest(genomes), outputs), slots
 
 
 @kernel
@@ -48,7 +47,7 @@ def load_lanes(brain: Any, genomes: Any, items: Any, layout: Any, fixed: Any, sl
             forget(brain, slots, lane)
 
 
-@kernel
+@hot_kernel
 def think_lanes(
     brain: Any, inputs: Any, first: Any, layout: Any, fixed: Any, slots: Any, outputs: Any, out: Any
 ) -> Any:

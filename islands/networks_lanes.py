@@ -12,7 +12,7 @@ import numpy as np
 
 from islands.curves import activated, activated_by, tanh_of
 from islands.genome import population as columns
-from islands.genome.population import Layout
+from islands.genome.population import Genomes, Layout
 from islands.kernel import kernel
 from islands.lanes import LANES, fill, fma, vload, vstore
 from islands.networks import input_marks, make_desk, output_slots, write_program
@@ -37,6 +37,11 @@ class Brain(NamedTuple):
     marks: Any  # uint64 [slots]
     order: Any  # int32 [neurons]
     desk: Any  # see `networks.Desk`
+
+
+def largest(genomes: Genomes) -> tuple[int, int]:
+    """The most neurons and the most connections that one of the genomes has."""
+    return int(np.diff(genomes.node_start).max(initial=0)), int(np.diff(genomes.conn_start).max(initial=0))
 
 
 def make_brain(slots: int, layout: Layout, neurons: int, connections: int, muscles: int) -> Brain:

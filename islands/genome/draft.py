@@ -95,6 +95,11 @@ def make_genomes(count: int, rows: Room, layout: Layout) -> Genomes:
     )
 
 
+def nobody(layout: Layout) -> Genomes:
+    """No genomes, as arrays of the right types."""
+    return make_genomes(0, Room(0, 0, 0, 0), layout)
+
+
 def trim(genomes: Genomes) -> Genomes:
     """`genomes` of `make_genomes` with the rows in use alone: the room not needed is given back, nothing is copied."""
     ends = {name: int(getattr(genomes, f"{name}_start")[-1]) for name in ("body", "muscle", "node", "conn")}

@@ -133,7 +133,10 @@ class Task(Protocol):
         ...
 
     def warm_up(self, genomes: Genomes) -> None:
-        """Make sure that what `play` needs is compiled and loaded, at the cost of a few steps."""
+        """Make sure that what `play` needs is compiled and loaded, at the cost of a few steps.
+
+        On the CPU there need be no genome to take them.
+        """
         ...
 
     @property

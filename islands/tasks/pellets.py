@@ -24,7 +24,7 @@ import numpy as np
 from islands.config import Config, PelletsConfig
 from islands.genome.population import Array, Genomes, Layout, has, inverse, layout_of
 from islands.networks import input_slots
-from islands.networks_lanes import make_brain
+from islands.networks_lanes import largest, make_brain
 from islands.tasks import Played, Task, Verdict
 from islands.tasks.pellets_episodes import make_out, make_seats, run_episodes
 from islands.tasks.pellets_kernel import Parameters
@@ -80,7 +80,8 @@ class Pellets:
 
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one control tick of the first genome."""
-        self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.parameters._replace(steps=3))
+        first = np.arange(genomes.count)[:1]
+        self.play(genomes, first, first.astype(np.uint64), self.parameters._replace(steps=3))
 
     def examine(self, genomes: Genomes, row: int, key: np.uint64) -> Verdict:
         """There is no end to the pellets."""
@@ -93,10 +94,9 @@ class Pellets:
             played: Played = self._on_gpu.play(genomes, parameters, items, keys)
             return played
         bodies, muscles = np.diff(genomes.body_start), np.diff(genomes.muscle_start)
-        room = (int(bodies.max()), int(muscles.max()))
+        room = (int(bodies.max(initial=0)), int(muscles.max(initial=0)))
         slots = input_slots(self.layout, *room)
-        neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
-        brain = make_brain(slots, self.layout, int(neurons), int(connections), room[1])
+        brain = make_brain(slots, self.layout, *largest(genomes), room[1])
         order = np.lexsort((np.diff(genomes.conn_start)[items], bodies[items], muscles[items]))
         out = make_out(len(items))
         run_episodes(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from islands.kernel import kernel
+from islands.kernel import hot_kernel, kernel
 from islands.lanes import LANES
 from islands.networks_lanes import load, think
 from islands.tasks import pellets_physics as physics
@@ -89,7 +89,7 @@ def make_out(count: int) -> Out:
     )  # fmt: skip
 
 
-@kernel
+@hot_kernel
 def run_episodes(
     genomes: Any, items: Any, keys: Any, layout: Any, fixed: Any, task: Any, s: Any, seats: Any, brain: Any, room: Any,
     slots: Any, out: Any,

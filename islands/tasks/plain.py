@@ -14,9 +14,9 @@ import numpy as np
 
 from islands.config import Config
 from islands.genome.population import Array, Genomes, Layout, has, inverse, layout_of, take
-from islands.kernel import kernel
+from islands.kernel import hot_kernel, kernel
 from islands.networks import input_slots
-from islands.networks_lanes import make_brain
+from islands.networks_lanes import largest, make_brain
 from islands.rng import substream
 from islands.tasks import Played, Task, Verdict, plain_kernel
 from islands.tasks.rules import Examination, Rules, Shape
@@ -88,7 +88,7 @@ def compiled(name: str) -> Callable[..., None]:
     from islands.tasks import RULES
 
     space = {**vars(plain_kernel), **translated(RULES[name], COMPILED, kernel)}
-    made: Callable[..., None] = kernel(renewed(plain_kernel.play_lanes, space, f"play_lanes.{name}"))
+    made: Callable[..., None] = hot_kernel(renewed(plain_kernel.play_lanes, space, f"play_lanes.{name}"))
     return made
 
 
@@ -123,7 +123,8 @@ class PlainTask:
 
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one step of the first genome."""
-        self.play(genomes, np.zeros(1, np.int64), np.zeros(1, np.uint64), self.shape._replace(steps=1))
+        first = np.arange(genomes.count)[:1]
+        self.play(genomes, first, first.astype(np.uint64), self.shape._replace(steps=1))
 
     def play(self, genomes: Genomes, items: Array, keys: Array, shape: Shape | None = None) -> Played:
         """Play the episodes; on the CPU a genome's numbers do not depend on the others', bit for bit."""
@@ -141,8 +142,7 @@ class PlainTask:
         starts = np.zeros((len(items), 0)) if starts is None else starts
         order = np.argsort(np.diff(genomes.conn_start)[items], kind="stable")
         count, slots = len(items), input_slots(self.layout, 0, shape.outputs)
-        neurons, connections = np.diff(genomes.node_start).max(), np.diff(genomes.conn_start).max()
-        brain = make_brain(slots, self.layout, int(neurons), int(connections), shape.outputs)
+        brain = make_brain(slots, self.layout, *largest(genomes), shape.outputs)
         fitness, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
         steps, behaviour = np.empty(count, np.int32), np.empty((count, shape.behaviour), np.float32)
         solved = np.empty(count, np.uint8)

@@ -81,8 +81,8 @@ class Stepped:
 
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the networks: one thought of the first genome."""
-        networks = self.networks(genomes, 1)
-        networks.load(np.zeros(1, np.int64), np.zeros(1, np.int64))
+        networks, first = self.networks(genomes, 1), np.arange(genomes.count)[:1]
+        networks.load(first, first)
         networks.think(np.zeros((1, self.sensors), np.float32))
 
     def networks(self, genomes: Genomes, width: int) -> Networks:

@@ -76,7 +76,8 @@ class SupervisedTask:
 
     def warm_up(self, genomes: Genomes) -> None:
         """Compile and load the kernel: one row."""
-        self._answers(genomes, np.zeros(1, np.int64), np.zeros((1, 1), np.int64), np.zeros(1, np.int64), False)
+        first = np.arange(genomes.count)[:1]
+        self._answers(genomes, first, np.zeros((1, 1), np.int64), first, False)
 
     def play(self, genomes: Genomes, items: Array, keys: Array) -> Played:
         """Fitness (training) or accuracy and R^2 (other parts); a genome's numbers do not depend on the others'."""
@@ -118,8 +119,9 @@ class SupervisedTask:
         brain, slots = room_for(genomes, self.layout, self.outputs)
         part = self.part
         walk(
-            genomes, items[order], np.array(groups, np.int64), lists, part.inputs, part.target, part.bins, self.classes,
-            self.data.reach, self.layout, has(self.layout)[1], brain, slots, loss, behaviour, values,
+            genomes, items[order], np.array(groups, np.int64).reshape(-1, 3), lists, part.inputs, part.target,
+            part.bins, self.classes, self.data.reach, self.layout, has(self.layout)[1], brain, slots, loss,
+            behaviour, values,
         )  # fmt: skip
         back = inverse(order)
         return loss[back], behaviour[back], values[back] if each else values

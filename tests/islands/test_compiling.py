@@ -13,9 +13,10 @@ import pytest
 
 from islands import compiling, loading
 from islands.config import Config
+from islands.tasks import make
 
 CONFIG = Config()
-TASK: Any = None
+TASK = make(CONFIG)
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def pid_in(path: Path) -> Any:
 
 
 def test_another_process_works_beside_and_is_waited_for(empty: Path) -> None:
-    with compiling._meanwhile(pid_in(empty / "pid"), CONFIG, TASK):
-        pass
+    with compiling._meanwhile(pid_in(empty / "pid"), CONFIG, TASK) as shared:
+        assert shared
     worker = int((empty / "pid").read_text())
     assert worker != os.getpid() and not Path(f"/proc/{worker}").exists()
 
@@ -46,15 +47,24 @@ def test_nobody_is_asked_where_nothing_is_to_be_gained(empty: Path, monkeypatch:
         else CONFIG
     )
     if why == "kernels are there":
-        (empty / "genome").mkdir()
-        (empty / "genome" / "reproduction._breed-1.py311.nbi").touch()
+        with compiling._meanwhile(lambda *_: None, config, TASK):
+            pass
     if why == "one core":
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     if why == "no cache":
         monkeypatch.setattr(compiling, "FOLDER", None)
-    with compiling._meanwhile(pid_in(empty / "pid"), config, TASK):
-        pass
+    with compiling._meanwhile(pid_in(empty / "pid"), config, TASK) as shared:
+        assert not shared
     assert not (empty / "pid").exists()
+
+
+def test_kernels_of_another_mode_do_not_count(empty: Path) -> None:
+    """Those of a first run of neat are of little use to a first run of pure."""
+    with compiling._meanwhile(lambda *_: None, CONFIG, TASK):
+        pass
+    pure = loading.override(CONFIG, ["mode=pure"])
+    with compiling._meanwhile(pid_in(empty / "pid"), pure, make(pure)) as shared:
+        assert shared
 
 
 def test_a_helper_that_fails_is_no_loss(empty: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ LIBDEVICE = _module(
 
 
 def _inner(function: FunctionType) -> Any:
-    return whole_with_part(function, None, cache=False)
+    return whole_with_part(function, cache=False)
 
 
 def _entry(function: FunctionType) -> Callable[..., None]:
