@@ -8,9 +8,9 @@ code. Nor does a part count references: whoever calls it holds its arrays, and L
 out once a function has dozens of them. Results are the same bit for bit, as floating point is not reordered.
 
 Four things that Numba does while it compiles are done better here: an argument that is not None is known not to be, as
-well as one that is (`_Prune`), an index counts from the front and need not be looked at whether it is negative
-(`_from_the_front`), flags are compared by what was set of them (`_same`), and passes for what kernels do not contain
-are left out (`UNNEEDED`).
+well as one that is (`_Prune`), numbers of arrays and fields of tuples are reached without detours (`islands.lowering`),
+flags are compared by what was set of them (`_same`), and passes for what kernels do not contain are left out
+(`UNNEEDED`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numba
 from llvmlite.binding import Linkage
-from numba.core import ir, types
+from numba.core import types
 from numba.core.analysis import dead_branch_prune
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -28,8 +28,10 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.environment import lookup_environment
 from numba.core.targetconfig import TargetConfig
+from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import DeadBranchPrune
-from numba.np import arrayobj
+
+from islands.lowering import KernelLowering
 
 ALLOCATING = frozenset(("empty", "zeros", "ones", "full", "copy", "array"))
 """What a function that makes arrays calls: it has to count references."""
@@ -146,35 +148,11 @@ class _Prune(DeadBranchPrune):  # type: ignore[misc]
     _name = "prune_by_what_is_not_none"
 
     def run_pass(self, state: Any) -> bool:
-        """Prune the function that is compiled; TypeError where an index in it counts from the end."""
-        _refuse_to_count_from_the_end(state.func_ir)
+        """Prune the function that is compiled."""
         open_ = tuple(getattr(types, name) for name in ("NoneType", "Omitted", "Optional", "Literal"))
         dead_branch_prune(state.func_ir, [kind if isinstance(kind, open_) else _Known(kind) for kind in state.args])
         return True
 
-
-def _refuse_to_count_from_the_end(function: Any) -> None:
-    found = [each for block in function.blocks.values() for each in block.find_exprs("static_getitem")]
-    found += [each for block in function.blocks.values() for each in block.find_insts(ir.StaticSetItem)]
-    for each in found:
-        if isinstance(each.index, int) and each.index < 0:
-            raise TypeError(f"{function.func_id.func_qualname}: an index of a kernel counts from the front: {each}")
-
-
-_fixed = arrayobj.fix_integer_index
-
-
-def _from_the_front(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
-    """An index of an array: in a kernel as it is, elsewhere with Numba's counting from the end where it is negative.
-
-    A kernel is some 7 % faster for that, and Numba's check of bounds (`NUMBA_BOUNDSCHECK=1`) finds negative ones.
-    """
-    if isinstance(context.active_code_library, _Library):
-        return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
-    return _fixed(context, builder, kind, index, size)
-
-
-arrayobj.fix_integer_index = _from_the_front
 
 _equal = TargetConfig.__eq__
 
@@ -197,10 +175,11 @@ class WholeCompiler(Compiler):  # type: ignore[misc]
     library: type[JITCodeLibrary] = _Whole
 
     def define_pipelines(self) -> Any:
-        """Numba's, with pruning by what is not None, and without what kernels have no use for."""
+        """Numba's, with passes of its own, and without what kernels have no use for."""
         (whole,) = super().define_pipelines()
         needed = [(each, why) for each, why in whole.passes if each.name() not in UNNEEDED]
-        whole.passes = [(_Prune if each is DeadBranchPrune else each, why) for each, why in needed]
+        own = {DeadBranchPrune: _Prune, NativeLowering: KernelLowering}
+        whole.passes = [(own.get(each, each), why) for each, why in needed]
         whole.finalize()
         return [whole]
 
