@@ -8,7 +8,10 @@ from islands.config import Config
 from islands.genome.distance import Coefficients, distance, scratch
 from islands.genome.population import Array, Genomes, equal
 from islands.rng import below
-from islands.selection import ranking
+from islands.selection import best, ranking
+
+DUPLICATES = 4
+"""So many times the number of emigrants are ranked first; where most of them are equal, all are."""
 
 
 def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) -> list[int]:
@@ -18,15 +21,27 @@ def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) 
     is farthest away (Araujo et al. 2009 choose by difference above a fitness threshold).
     """
     policy = config.migration
+    if policy.select == "best":
+        few = best(fitness, DUPLICATES * policy.migrants)
+        if (
+            len(chosen := _distinct(genomes, few[np.isfinite(fitness[few])].tolist(), policy.migrants))
+            == policy.migrants
+        ):
+            return chosen
     order = ranking(fitness)
     ranked: list[int] = order[np.isfinite(fitness[order])].tolist()
     if policy.select == "random":
         ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
     if policy.select == "different" and ranked:
         ranked = _farthest_first(genomes, ranked[: max(1, len(ranked) // 2)], policy.migrants, config)
+    return _distinct(genomes, ranked, policy.migrants)
+
+
+def _distinct(genomes: Genomes, rows: list[int], count: int) -> list[int]:
+    """The first `count` of these rows of which no two are equal."""
     chosen: list[int] = []
-    for row in ranked:
-        if len(chosen) == policy.migrants:
+    for row in rows:
+        if len(chosen) == count:
             break
         if not any(equal(genomes, row, genomes, other) for other in chosen):
             chosen.append(row)

@@ -37,7 +37,7 @@ from islands.genome.population import (
 from islands.genome.population import replace as replace_genomes
 from islands.pool import Arrival, LockTimeout, Migrant, Outbox, Pool, Reader, Skipped
 from islands.rng import Purpose, below, stream
-from islands.selection import ranking
+from islands.selection import worst
 from islands.topology import neighbours
 
 Score = Callable[[Genomes], Array]
@@ -247,7 +247,8 @@ class Migrator:
         slots: list[int] = []
         chosen: list[int] = []
         scored = iter(enumerate(zip(came.genomes, values, strict=True)))
-        worst_first = ranking(population.fitness)[::-1] if values else np.zeros(0, np.int64)
+        candidates = len(population.fitness) if self.config.migration.replace == "nearest" else len(values)
+        worst_first = worst(population.fitness, candidates) if values else np.zeros(0, np.int64)
         lines = []
         for arrival in came.arrivals:
             reason, slot, blob = arrival.reason, None, None
@@ -267,7 +268,7 @@ class Migrator:
         self, population: Population, worst_first: Array, genome: Genomes, value: float, admitted: list[Genomes],
         taken: list[int],
     ) -> tuple[str, int | None]:  # fmt: skip
-        """The slot that an immigrant takes, or why none: (reason, slot). `worst_first`: the population's rows."""
+        """The slot that an immigrant takes, or why none: (reason, slot). `worst_first`: rows enough."""
         here = population.genomes
         if any(row not in taken for row in rows_equal_to(here, genome, 0)):
             return "duplicate", None
@@ -275,17 +276,17 @@ class Migrator:
             return "duplicate", None
         if not np.isfinite(value):
             return "evaluation failed", None
-        worst = next((row for row in map(int, worst_first) if row not in taken), None)
-        if worst is None:
+        last = next((row for row in map(int, worst_first) if row not in taken), None)
+        if last is None:
             return "no slot left", None
         if self.config.migration.replace == "nearest":
             free = [int(row) for row in worst_first if int(row) not in taken]
             joined = concatenate([genome, here])
             apart = distances(joined, 0, [1 + row for row in free], self.config)
             return "", free[int(np.argmin(apart))]
-        if self.config.migration.replace == "worst-if-better" and value <= population.fitness[worst]:
+        if self.config.migration.replace == "worst-if-better" and value <= population.fitness[last]:
             return "not better", None
-        return "", worst
+        return "", last
 
     def _genome(self, blob: bytes) -> Genomes:
         """A genome that came; whole and finite, or a ValueError. It is decoded once, however often it is looked at."""

@@ -18,7 +18,27 @@ METHODS = {"speciation": UNIFORM, "truncation": UNIFORM, "tournament": TOURNAMEN
 
 def ranking(fitness: Array) -> Array:
     """Rows by descending fitness, ties by row, NaN last (int64 [P])."""
-    return np.argsort(np.where(np.isnan(fitness), np.inf, -fitness.astype(np.float64)), kind="stable")
+    return np.argsort(_falling(fitness), kind="stable")
+
+
+def best(fitness: Array, count: int) -> Array:
+    """The first `count` of the `ranking`, or all; without ranking the others."""
+    order = _falling(fitness)
+    last = min(max(1, count), len(order)) - 1
+    rows = np.flatnonzero(order <= np.partition(order, last)[last])
+    return rows[np.argsort(order[rows], kind="stable")][:count]
+
+
+def worst(fitness: Array, count: int) -> Array:
+    """The last `count` of the `ranking`, or all, the last first; without ranking the others."""
+    order = _falling(fitness)
+    first = max(0, len(order) - max(1, count))
+    rows = np.flatnonzero(order >= np.partition(order, first)[first])
+    return rows[np.argsort(order[rows], kind="stable")][::-1][:count]
+
+
+def _falling(fitness: Array) -> Array:
+    return np.where(np.isnan(fitness), np.inf, -fitness.astype(np.float64))
 
 
 def survivors(ranked: Array, cull: float) -> Array:

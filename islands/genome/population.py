@@ -113,6 +113,9 @@ _TABLES = {
     "conn_start": ("conn_id", "conn_ends", "conn_weight", "conn_on"),
 }
 """The columns of each ragged table by the name of its row index."""
+_KINDS = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8, "kind": np.uint8}
+_TYPES = [(name, np.dtype(_KINDS.get(name.split("_")[-1], np.float32))) for name in Genomes._fields]
+"""What each column holds."""
 _TELLING = sorted(
     ((start, name) for start, names in _TABLES.items() for name in names),
     key=lambda column: column[1] not in ("conn_weight", "muscle_gene", "body_gene"),
@@ -297,9 +300,8 @@ def _decode_one(blob: bytes, layout: Layout) -> Genomes:
 def flaw(genomes: Genomes, layout: Layout) -> str:
     """Why `genomes` are not well-formed for `layout`; empty when they are."""
     body, muscle, shared = layout.columns
-    kinds = {"id": np.uint64, "start": np.int64, "ends": np.uint64, "on": np.uint8, "kind": np.uint8}
-    for name, array in genomes._asdict().items():
-        if array.dtype != kinds.get(name.split("_")[-1], np.float32):
+    for (name, kind), array in zip(_TYPES, genomes, strict=True):
+        if array.dtype != kind:
             return f"shape: {name} is {array.dtype}"
     widths = {"body_gene": (body,), "muscle_gene": (muscle,), "muscle_ends": (2,), "conn_ends": (2,)}
     if genomes.shared.shape[1:] != (shared,):
@@ -307,7 +309,7 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
     count = genomes.count
     for start_name, names in _TABLES.items():
         start = getattr(genomes, start_name)
-        if start.shape != (count + 1,) or start[0] != 0 or np.any(np.diff(start) < 0):
+        if start.shape != (count + 1,) or start[0] != 0 or (start[1:] < start[:-1]).any():
             return f"shape: {start_name}"
         for name in names:
             if getattr(genomes, name).shape != (start[-1], *widths.get(name, ())):
@@ -325,23 +327,20 @@ def flaw(genomes: Genomes, layout: Layout) -> str:
 
 def _broken_reference(genomes: Genomes, layout: Layout) -> str:
     """Why some row refers to a part that is not there, or a table is not sorted; empty when all is well."""
+    starts = [getattr(genomes, name).tolist() for name in _TABLES]
     for p in range(genomes.count):
-        tables = {
-            name: getattr(genomes, f"{name}_id")[
-                getattr(genomes, f"{name}_start")[p] : getattr(genomes, f"{name}_start")[p + 1]
-            ]
-            for name in ("body", "muscle", "node", "conn")
-        }
-        for name, ids in tables.items():
-            if np.any(ids[1:] <= ids[:-1]):
+        body, muscle, node, conn = (slice(start[p], start[p + 1]) for start in starts)
+        bodies, neurons = genomes.body_id[body], genomes.node_id[node]
+        ids = {"body": bodies, "muscle": genomes.muscle_id[muscle], "node": neurons, "conn": genomes.conn_id[conn]}
+        for name, rows in ids.items():
+            if (rows[1:] <= rows[:-1]).any():
                 return f"shape: {name} rows are not sorted by marking"
-        ends = genomes.muscle_ends[genomes.muscle_start[p] : genomes.muscle_start[p + 1]]
-        if layout.body and not _all_among(ends, tables["body"]):
+        ends = genomes.muscle_ends[muscle]
+        if layout.body and not _all_among(ends, bodies):
             return "shape: a muscle without its body node"
-        if layout.body and (len(tables["body"]) < 2 or not len(ends)):
+        if layout.body and (len(bodies) < 2 or not len(ends)):
             return "shape: a body without muscles"
-        targets = genomes.conn_ends[genomes.conn_start[p] : genomes.conn_start[p + 1], 1]
-        if not _all_among(targets, tables["node"]):
+        if not _all_among(genomes.conn_ends[conn, 1], neurons):
             return "shape: a connection without its target"
     return ""
 
@@ -355,10 +354,12 @@ def _all_among(values: Array, ids: Array) -> bool:
 
 def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
     """Whether two genomes are the same, bit for bit; cheap when they are not."""
-    here = {name: slice(*getattr(one, name)[row : row + 2]) for name in _TABLES}
-    there = {name: slice(*getattr(other, name)[slot : slot + 2]) for name in _TABLES}
-    if any(here[name].stop - here[name].start != there[name].stop - there[name].start for name in _TABLES):
-        return False
+    here, there = {}, {}
+    for name in _TABLES:
+        (a, b), (c, d) = getattr(one, name)[row : row + 2].tolist(), getattr(other, name)[slot : slot + 2].tolist()
+        if b - a != d - c:
+            return False
+        here[name], there[name] = slice(a, b), slice(c, d)
     if not (one.shared[row] == other.shared[slot]).all():
         return False
     return all(

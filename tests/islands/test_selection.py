@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from islands.config import SelectionConfig
 from islands.loading import keys
 from islands.rng import Purpose, stream, substream
-from islands.selection import METHODS, RANK, TOURNAMENT, UNIFORM, position, ranking, survivors
+from islands.selection import METHODS, RANK, TOURNAMENT, UNIFORM, best, position, ranking, survivors, worst
 
 SCORES = st.lists(st.one_of(st.sampled_from([0.0, 1.0, -2.5]), st.floats(width=32, allow_infinity=False)), max_size=40)
 KEY = stream(1, 2, 3, Purpose.PARENTS)
@@ -27,6 +27,14 @@ def test_a_ranking_holds_every_row_once_by_falling_fitness_ties_by_row_and_failu
     assert ranked.tolist() == sorted(
         range(len(scores)), key=lambda row: (np.isnan(fitness[row]), -np.nan_to_num(fitness[row]), row)
     )
+
+
+@given(SCORES.filter(len), st.integers(0, 50))
+def test_the_best_and_the_worst_are_the_ends_of_the_ranking(scores: list[float], count: int) -> None:
+    fitness = np.array(scores, np.float32)
+    ranked = ranking(fitness).tolist()
+    assert best(fitness, count).tolist() == ranked[:count]
+    assert worst(fitness, count).tolist() == ranked[::-1][:count]
 
 
 def test_a_ranking_tells_float32_neighbours_apart() -> None:
