@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from islands.kernel import kernel, kernel_as
+from islands.kernel import hot_kernel, kernel, kernel_as
 
 
 @kernel
@@ -50,6 +50,32 @@ def doubled_sum(values: Any) -> Any:
     for value in doubled(values):
         total += value
     return total
+
+
+@kernel
+def long_sum(unused: Any, values: Any, more: Any, scale: Any) -> Any:
+    """Too long to become one with four callers."""
+    total = 0.0
+    for i in range(len(values)):
+        x = values[i] * scale
+        for j in range(3):
+            x = x * x - x / (1.0 + x * x) + np.sqrt(abs(x)) * np.exp(-x * x) + np.sin(x) * np.cos(x + j)
+            if x > 10.0 or x < -10.0:
+                x = np.log1p(abs(x)) - np.floor(x / 3.0)
+        total += x
+    return total + more[0] + np.tanh(total) * np.arctan(total)
+
+
+@hot_kernel
+def hot(values: Any, more: Any) -> Any:
+    few = long_sum(1.0, values, more, 0.5) + long_sum(2.0, values, more, 0.25) * long_sum(3.0, values, more, 0.125)
+    return few - long_sum(4.0, values, more, 0.1)
+
+
+@kernel
+def cold(values: Any, more: Any) -> Any:
+    few = long_sum(1.0, more, values, 0.75) + long_sum(2.0, values, more, 0.3) * long_sum(3.0, more, values, 0.2)
+    return few - long_sum(4.0, values, more, 0.15)
 
 
 @kernel
@@ -124,3 +150,11 @@ def test_a_part_that_would_return_what_nobody_counts_is_refused() -> None:
     with pytest.raises(Exception, match=r"Only accept returning of array passed into the function"):
         second(np.arange(3.0))
     np.testing.assert_array_equal(rest(np.arange(3.0)), [1.0, 2.0])
+
+
+def test_a_hot_kernel_keeps_what_it_made_of_its_parts_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM may leave an argument out of them, and others call them with all."""
+    given = np.linspace(0.0, 1.0, 7), np.ones(2)
+    found = [hot(*given), cold(*given), long_sum(1.0, *given, 0.5)]
+    monkeypatch.setitem(globals(), "long_sum", long_sum.py_func)
+    assert found == pytest.approx([hot.py_func(*given), cold.py_func(*given), long_sum(1.0, *given, 0.5)])
