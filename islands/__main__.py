@@ -116,6 +116,7 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     """Evolve the populations of `entries` to their end, as one batch or one after another."""
     found = threads.refuse_more_than(int(plan["threads"]))
     process.give_large_memory_back()
+    process.compute_in_batch()
     from islands.compiling import one_compiles_for_all
     from islands.loop import Evolution
     from islands.tasks import make

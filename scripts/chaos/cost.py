@@ -8,8 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,20 @@ def measured(
     report: Report, folder: Path, count: int, settings: Sequence[str] = (f"population={POPULATION}", *SETTINGS)
 ) -> dict[str, Any]:
     """Launch `count` islands, let them migrate, look at them, stop them."""
+    with archipelago(report, folder, count, settings) as (run, launcher, pids, row):
+        row |= pace(run, pids, launcher, 5)
+        row |= memory([*pids, launcher]) | held([*pids, launcher])
+        row |= calls(report, run, folder, pids)
+        row |= growth(report, run)
+        report.tell(f"stopping {count} islands")
+    return row
+
+
+@contextmanager
+def archipelago(
+    report: Report, folder: Path, count: int, settings: Sequence[str]
+) -> Iterator[tuple[RunDir, int, list[int], dict[str, Any]]]:
+    """`count` islands that have migrated: their run, the launcher's pid, theirs, and what starting them took."""
     folder.mkdir()
     run = RunDir(folder / "run")
     command = [sys.executable, "-P", "-m", "launcher", "launch", "-c", "neat_baseline", "-g", "10000000", "--islands",
@@ -60,12 +74,7 @@ def measured(
         beats = runs.wait_for(lambda: all_running(run), 60, "that all islands run")
         pids = [int(beat["pid"]) for beat in beats]
         migrate(run, 5)
-        row |= pace(run, pids, launcher.pid, 5)
-        row |= memory([*pids, launcher.pid]) | held([*pids, launcher.pid])
-        row |= calls(report, run, folder, pids)
-        row |= growth(report, run)
-        report.tell(f"stopping {count} islands")
-    return row
+        yield run, launcher.pid, pids, row
 
 
 def first_beats(run: RunDir, count: int, within: float) -> list[float]:

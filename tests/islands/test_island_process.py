@@ -92,6 +92,15 @@ def test_a_stop_file_stops_an_island_with_a_checkpoint_and_exit_code_85(memory_f
     assert newest(run)[0].generation == history(run)[-1]["generation"] and state_of(run) == "stopped"
 
 
+@pytest.mark.parametrize("chosen", [os.SCHED_OTHER, os.SCHED_IDLE])
+def test_an_island_computes_in_batch_unless_another_policy_was_chosen(memory_folder, begin, chosen):
+    run = make_run(memory_folder / "run", FOREVER)
+    process = begin(run)
+    os.sched_setscheduler(process.pid, chosen, os.sched_param(0))
+    wait_until(lambda: history(run), while_running=process)
+    assert os.sched_getscheduler(process.pid) == (os.SCHED_BATCH if chosen == os.SCHED_OTHER else chosen)
+
+
 def test_an_island_whose_parent_is_gone_stops_with_a_checkpoint(memory_folder):
     run = make_run(memory_folder / "run", FOREVER)
     place = run.island("island-000")
