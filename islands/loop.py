@@ -352,7 +352,8 @@ class Evolution:
         made = self.breeder.first(island.key(island.state.generation))
         genomes = made.genomes
         if done.slots:
-            genomes = replace_genomes(genomes, range(len(done.slots)), take(done.population.genomes, done.slots))
+            newcomers = [take(done.population.genomes, [slot]) for slot in done.slots]
+            genomes = replace_genomes(genomes, range(len(newcomers)), newcomers)
         return replace(made, genomes=genomes, species=renumbered(made.species, island.state.species.following))
 
     def reproduce(self, island: Island) -> None:

@@ -118,6 +118,7 @@ class Migrator:
     logged: migration_log.Decided = field(default_factory=dict)
     avoid: frozenset[str] = frozenset()  # digests of genomes that are never taken in
     _decoded: dict[bytes, Genomes] = field(default_factory=dict, init=False)  # what came in this exchange
+    _unwritten: list[dict[str, Any]] = field(default_factory=list, init=False)  # lines that go into the log with others
 
     def due(self, generation: int, marks: Mapping[str, int] | None = None) -> bool:
         """Whether immigrants are taken after this generation's evaluation; see `policies.due`."""
@@ -143,8 +144,8 @@ class Migrator:
     ) -> int:  # fmt: skip
         """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log.
 
-        `hyperparameters`: the island's own, where they travel with its emigrants. `last`: no exchange follows, which
-        would wait for the log's line of this with its own.
+        `hyperparameters`: the island's own, where they travel with its emigrants. `last`: no exchange follows, whose lines
+        could take the log's line of this along.
         """
         if self.outbox is None:
             return 0
@@ -160,11 +161,13 @@ class Migrator:
         try:
             published = self.outbox.publish(generation, migrants, hyperparameters)
         except Skipped as error:
-            self._write([{"generation": generation, "event": "skipped", "reason": str(error)}], last)
-            return 0
-        line = {"event": "published", "sequence": published.sequence, "digests": published.digests}
-        self._write([{"generation": generation, **line}], last)
-        return len(rows)
+            line: dict[str, Any] = {"event": "skipped", "reason": str(error)}
+        else:
+            line = {"event": "published", "sequence": published.sequence, "digests": published.digests}
+        self._unwritten.append({"generation": generation, **line})
+        if last:
+            self._write([])
+        return len(line.get("digests", ()))
 
     def exchange(self, generation: int, population: Population, score: Score) -> Exchange:
         """Take immigrants in: `immigrants`, their scores, `settle`."""
@@ -174,6 +177,7 @@ class Migrator:
     def immigrants(self, generation: int) -> Immigrants:
         """Who asks to be let in: those of the log where it has this generation, new arrivals otherwise."""
         if generation in self.logged:
+            self._write([], durable=False)
             lines = self.logged.pop(generation)
             blobs = [base64.b64decode(line["genome"]) for line in lines if line.get("admitted")]
             return Immigrants(generation, [decode([blob], self.layout) for blob in blobs], repeated=lines)
@@ -182,7 +186,7 @@ class Migrator:
         good = [arrival for arrival in arrivals if arrival.genome is not None]
         if good:  # should one of them kill this process, then the log says which they were; a power cut accuses nobody
             line = {"generation": generation, "event": "scoring", "digests": [arrival.digest for arrival in good]}
-            migration_log.append(self.log, [line], durable=False)
+            migration_log.append(self.log, self._waiting(line), durable=False)
             fault_point("migrate.scoring")
         return Immigrants(generation, [self._genome(a.genome) for a in good if a.genome is not None], arrivals)
 
@@ -302,7 +306,13 @@ class Migrator:
         return None
 
     def _write(self, lines: list[dict[str, Any]], durable: bool = True) -> None:
-        migration_log.write(self.log, lines, self.reader, durable)
+        if lines := self._waiting(*lines):
+            migration_log.write(self.log, lines, self.reader, durable)
+
+    def _waiting(self, *lines: dict[str, Any]) -> list[dict[str, Any]]:
+        """These lines behind those that were to be written with the next."""
+        lines, self._unwritten = (*self._unwritten, *lines), []
+        return list(lines)
 
 
 def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: str, blob: str | None) -> dict[str, Any]:
@@ -331,7 +341,7 @@ def _admit(
     taken_over = complete.get("hyperparameters")
     if not slots:
         return Exchange(population, [], [], counts, taken_over)
-    genomes = replace_genomes(population.genomes, slots, concatenate(newcomers))
+    genomes = replace_genomes(population.genomes, slots, newcomers)
     scores = population.fitness.copy()
     scores[slots] = fitness
     return Exchange(Population(genomes, scores), slots, digests, counts, taken_over, chosen)

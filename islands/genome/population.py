@@ -254,11 +254,11 @@ def _joined(runs: Sequence[tuple[Genomes, int, int]]) -> Genomes:
     return Genomes(**joined)
 
 
-def replace(genomes: Genomes, slots: Sequence[int], newcomers: Genomes) -> Genomes:
-    """`genomes` with those at `slots` replaced by `newcomers`, one each. What stays is copied in long runs."""
+def replace(genomes: Genomes, slots: Sequence[int], newcomers: Sequence[Genomes]) -> Genomes:
+    """`genomes` with those at `slots` replaced by `newcomers`, one of one each. What stays is copied in long runs."""
     runs, following = [], 0
-    for slot, newcomer in sorted(zip(map(int, slots), range(newcomers.count), strict=True)):
-        runs += [(genomes, following, slot), (newcomers, newcomer, newcomer + 1)]
+    for slot, number in sorted(zip(map(int, slots), range(len(newcomers)), strict=True)):
+        runs += [(genomes, following, slot), (newcomers[number], 0, 1)]
         following = slot + 1
     return _joined([*runs, (genomes, following, genomes.count)])
 
@@ -370,11 +370,12 @@ def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
 
 def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
     """The rows of `genomes` that equal genome `slot` of `other`; a few vectorised comparisons sort most out."""
-    alike = (genomes.shared == other.shared[slot]).all(axis=1)
+    a, b = genomes.conn_start, other.conn_start
+    rows = np.flatnonzero(a[1:] - a[:-1] == b[slot + 1] - b[slot])
     for start_name in _TABLES:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
-        alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
-    rows = np.flatnonzero(alike)
+        rows = rows[a[rows + 1] - a[rows] == b[slot + 1] - b[slot]]
+    rows = rows[(genomes.shared[rows] == other.shared[slot]).all(axis=1)]
     for start_name, name in _TELLING[:3]:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         if b[slot + 1] > b[slot]:
