@@ -144,8 +144,8 @@ class Migrator:
     ) -> int:  # fmt: skip
         """Put this generation's emigrants into the outbox; returns how many. A lock not had is a line in the log.
 
-        `hyperparameters`: the island's own, where they travel with its emigrants. `last`: no exchange follows, whose lines
-        could take the log's line of this along.
+        `hyperparameters`: the island's own, where they travel with its emigrants. `last`: no exchange follows, whose
+        lines could take the log's line of this along.
         """
         if self.outbox is None:
             return 0
