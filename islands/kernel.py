@@ -96,7 +96,7 @@ if FOLDER is not None:
 def kernel(function: F) -> F:
     """Compile `function` on its first call, or load it from the cache; division by zero gives inf, as in NumPy.
 
-    While it runs, other threads of Python run, too.
+    An index counts from the front. While it runs, other threads of Python run, too.
     """
     return cast(F, whole_with_part(function, FOLDER is not None))
 
