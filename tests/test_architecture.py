@@ -36,6 +36,7 @@ WRITES_FOR_A_REASON = {
     "islands/log.py": "turns the log that this process writes, behind its own points; a log is not waited for",
     "islands/occupied.py": "a kernel lock: what it says is void when its process ends",
     "islands/kernel.py": "a cache, made anew when it is lost",
+    "islands/compiling.py": "a mark in that cache",
     "launcher/locks.py": "a kernel lock",
     "launcher/claims.py": "kernel locks in the temporary folder",
     "launcher/starting.py": "opens islands' logs; requests through pipes",
