@@ -102,7 +102,7 @@ def kernel(function: F) -> F:
 
 
 def hot_kernel(function: F) -> F:
-    """`kernel` for what a run spends its time in: faster, and longer to compile."""
+    """`kernel` for what a run spends its time in, where it was measured to be faster so; longer to compile."""
     return cast(F, whole_with_part(function, FOLDER is not None, hot=True))
 
 

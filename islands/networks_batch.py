@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from islands.genome.population import Array, Genomes, Layout, has
-from islands.kernel import hot_kernel, kernel
+from islands.kernel import kernel
 from islands.lanes import LANES
 from islands.networks import input_slots
 from islands.networks_lanes import Brain, largest, make_brain, think
@@ -47,7 +47,7 @@ def load_lanes(brain: Any, genomes: Any, items: Any, layout: Any, fixed: Any, sl
             forget(brain, slots, lane)
 
 
-@hot_kernel
+@kernel
 def think_lanes(
     brain: Any, inputs: Any, first: Any, layout: Any, fixed: Any, slots: Any, outputs: Any, out: Any
 ) -> Any:

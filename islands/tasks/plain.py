@@ -14,7 +14,7 @@ import numpy as np
 
 from islands.config import Config
 from islands.genome.population import Array, Genomes, Layout, has, inverse, layout_of, take
-from islands.kernel import hot_kernel, kernel
+from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.networks_lanes import largest, make_brain
 from islands.rng import substream
@@ -88,7 +88,7 @@ def compiled(name: str) -> Callable[..., None]:
     from islands.tasks import RULES
 
     space = {**vars(plain_kernel), **translated(RULES[name], COMPILED, kernel)}
-    made: Callable[..., None] = hot_kernel(renewed(plain_kernel.play_lanes, space, f"play_lanes.{name}"))
+    made: Callable[..., None] = kernel(renewed(plain_kernel.play_lanes, space, f"play_lanes.{name}"))
     return made
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from islands.kernel import hot_kernel, kernel
+from islands.kernel import kernel
 from islands.lanes import LANES, fill, vstore
 from islands.networks_lanes import think
 from islands.tasks.plain_kernel import load_network
@@ -30,7 +30,7 @@ def _log_share(brain: Any, outputs: Any, lane: Any, wanted: Any) -> Any:
     return SHARP * (brain.drive[wanted * LANES + lane] - top) - math.log(total), 1.0 if best == wanted else 0.0
 
 
-@hot_kernel
+@kernel
 def walk(
     genomes: Any, items: Any, groups: Any, chosen: Any, inputs: Any, target: Any, bins: Any, classes: Any, reach: Any,
     layout: Any, fixed: Any, brain: Any, slots: Any, loss: Any, behaviour: Any, values: Any,
