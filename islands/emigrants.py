@@ -22,19 +22,22 @@ def emigrants(genomes: Genomes, fitness: Array, config: Config, key: np.uint64) 
     """
     policy = config.migration
     if policy.select == "best":
-        few = best(fitness, DUPLICATES * policy.migrants)
-        if (
-            len(chosen := _distinct(genomes, few[np.isfinite(fitness[few])].tolist(), policy.migrants))
-            == policy.migrants
-        ):
+        few = _finite(fitness, best(fitness, DUPLICATES * policy.migrants))
+        chosen = _distinct(genomes, few, policy.migrants)
+        if len(chosen) == policy.migrants:
             return chosen
-    order = ranking(fitness)
-    ranked: list[int] = order[np.isfinite(fitness[order])].tolist()
+    ranked = _finite(fitness, ranking(fitness))
     if policy.select == "random":
         ranked = [ranked[i] for i in _shuffled(len(ranked), key)]
     if policy.select == "different" and ranked:
         ranked = _farthest_first(genomes, ranked[: max(1, len(ranked) // 2)], policy.migrants, config)
     return _distinct(genomes, ranked, policy.migrants)
+
+
+def _finite(fitness: Array, rows: Array) -> list[int]:
+    """Those of the rows that have not failed."""
+    found: list[int] = rows[np.isfinite(fitness[rows])].tolist()
+    return found
 
 
 def _distinct(genomes: Genomes, rows: list[int], count: int) -> list[int]:

@@ -23,22 +23,23 @@ def ranking(fitness: Array) -> Array:
 
 def best(fitness: Array, count: int) -> Array:
     """The first `count` of the `ranking`, or all; without ranking the others."""
-    order = _falling(fitness)
-    last = min(max(1, count), len(order)) - 1
-    rows = np.flatnonzero(order <= np.partition(order, last)[last])
-    return rows[np.argsort(order[rows], kind="stable")][:count]
+    return _least(_falling(fitness), count)
 
 
 def worst(fitness: Array, count: int) -> Array:
     """The last `count` of the `ranking`, or all, the last first; without ranking the others."""
-    order = _falling(fitness)
-    first = max(0, len(order) - max(1, count))
-    rows = np.flatnonzero(order >= np.partition(order, first)[first])
-    return rows[np.argsort(order[rows], kind="stable")][::-1][:count]
+    return len(fitness) - 1 - _least(-_falling(fitness)[::-1], count)
 
 
 def _falling(fitness: Array) -> Array:
     return np.where(np.isnan(fitness), np.inf, -fitness.astype(np.float64))
+
+
+def _least(keys: Array, count: int) -> Array:
+    """Where the `count` least keys are, the least first, ties by place."""
+    last = min(max(1, count), len(keys)) - 1
+    rows = np.flatnonzero(keys <= np.partition(keys, last)[last])
+    return rows[np.argsort(keys[rows], kind="stable")][:count]
 
 
 def survivors(ranked: Array, cull: float) -> Array:

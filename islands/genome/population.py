@@ -370,12 +370,11 @@ def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
 
 def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
     """The rows of `genomes` that equal genome `slot` of `other`; a few vectorised comparisons sort most out."""
-    a, b = genomes.conn_start, other.conn_start
-    rows = np.flatnonzero(a[1:] - a[:-1] == b[slot + 1] - b[slot])
+    alike = (genomes.shared == other.shared[slot]).all(axis=1)
     for start_name in _TABLES:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
-        rows = rows[a[rows + 1] - a[rows] == b[slot + 1] - b[slot]]
-    rows = rows[(genomes.shared[rows] == other.shared[slot]).all(axis=1)]
+        alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
+    rows = np.flatnonzero(alike)
     for start_name, name in _TELLING[:3]:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         if b[slot + 1] > b[slot]:

@@ -8,11 +8,12 @@ import signal
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launcher import cores
+from scripts.benchmarks.cores_arms import SLICE, Arm, one_slice
 from scripts.benchmarks.pieces import short, table
 from scripts.chaos import cost, runs
 from scripts.chaos.report import Report
@@ -61,25 +62,19 @@ def measure(quick: bool) -> list[dict[str, Any]]:
 
 def in_turns(report: Report, folder: Path, counts: Sequence[int], rounds: int) -> list[list[float]]:
     """CPU ms of an island's generation, a list an archipelago: all live at once, and one at a time goes on."""
+    cpus = cores.usable().cpus
     found: list[list[float]] = [[] for _ in counts]
     with contextlib.ExitStack() as stack:
         them = [stack.enter_context(cost.archipelago(report, folder / f"turns-{n}", n, SETTINGS)) for n in counts]
-        everyone = [pid for _, _, pids, _ in them for pid in pids]
-        stack.callback(_signal, everyone, signal.SIGCONT)
-        _signal(everyone, signal.SIGSTOP)
-        for _ in range(rounds):
-            for (run, launcher, pids, _), taken in zip(them, found, strict=True):
-                _signal(pids, signal.SIGCONT)
-                time.sleep(1.0)
-                taken.append(cost.pace(run, pids, launcher, 1)["CPU ms a generation"])
-                _signal(pids, signal.SIGSTOP)
+        arms = [Arm(run, tuple(pids), (launcher,)) for run, launcher, pids, _ in them]
+        for arm in arms:
+            stack.callback(arm.send, signal.SIGCONT)
+            arm.send(signal.SIGSTOP)
+        for number in range(rounds):
+            for which in range(len(arms))[:: 1 if number % 2 else -1]:
+                one = one_slice(arms[which], cpus, SLICE)
+                found[which].append(1e3 * (one["cpu"] - one["launcher"]))
     return found
-
-
-def _signal(pids: Sequence[int], number: int) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def section(rows: list[dict[str, Any]]) -> str:

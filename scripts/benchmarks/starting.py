@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.pieces import ROOT, table
+from scripts.benchmarks.pieces import ROOT, table, times
 
 TITLE = "From the command to the first generation"
 PRESETS = ("neat_baseline", "pure_baseline", "cartpole")
@@ -79,13 +79,13 @@ def section(found: dict[str, Any]) -> str:
 
 def _row(preset: str, kind: str, told: list[dict[str, float]]) -> tuple[str, ...]:
     words, generation, cpu = (statistics.median(each[key] for each in told) for key in ("words", "generation", "cpu"))
-    bar, all_of_it = BARS[kind], sorted(each["generation"] for each in told)
+    bar = BARS[kind]
     verdict = "met" if generation <= bar else f"missed by {generation / bar - 1:.0%}"
     return (
         f"`{preset}`",
         kind,
         f"{words:.2f}",
-        f"{generation:.1f} ({all_of_it[0]:.1f}–{all_of_it[-1]:.1f})",
+        times([each["generation"] for each in told]),
         f"{cpu:.1f}",
         f"{bar:g} s: {verdict}",
     )
