@@ -5,7 +5,7 @@
 #
 # The guest's root is this machine's, read-only, under an overlay in the guest's memory: nothing here is changed. What
 # happens inside is scripts/boot_systemd_guest.sh; its lines come out here. Exits with 0 if all of it went well, 1 if
-# something did not, 2 if a program is missing. Root is not needed.
+# something did not, 2 if a program is missing or cannot run here. Root is not needed.
 set -u -o pipefail
 limit=${1:-1500}
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +22,7 @@ done
 [[ -x /lib/systemd/systemd ]] || missing /lib/systemd/systemd
 [[ -d $modules ]] || missing "$modules"
 [[ -x $here/.venv/bin/evolab ]] || { printf 'test-systemd: no %s/.venv: make first\n' "$here" >&2; exit 2; }
+why=$("$here/scripts/check_uml.sh" 2>&1) || { printf 'test-systemd: %s\n' "$why" >&2; exit 2; }
 
 work=$(mktemp -d)
 guest=

@@ -88,9 +88,21 @@ def test_the_price_of_a_migration_is_told_with_and_without_the_scoring_of_its_im
          "scoring wall": 0.001, "generation cpu": population * 1e-4, "generation wall": population * 1e-4}
         for population, neighbours in (*((each, 1) for each in cores_migration.POPULATIONS), (500, 5))
     ]  # fmt: skip
-    told = cores_migration.section(rows, every=10)
+    calls = {"cpu": 0.0004, "wall": 0.001, "published": 19_000, "logged": 18_000}
+    told = cores_migration.section(rows, calls, every=10)
     assert "| 500 | 1 | 4 · 5 | 1 · 1 | 50 · 50 | 8.00% | 6.00% | 0.80% |" in told
     assert "missed, 8.0 times as much" in told and "20 times the population takes 1 times as long" in told
+    assert "0.4 ms of CPU and 1 ms of wall time, 0.8% and 2.0% of a generation. The rest" in told
+
+
+def test_the_system_calls_that_a_migration_cannot_do_without_take_time_and_carry_its_bytes() -> None:
+    calls = cores_migration.bare(quick=True)
+    assert min(calls["cpu"], calls["wall"]) > 0.0 and min(calls["published"], calls["logged"]) > 5_000
+    slow = cores_migration.section(
+        [{"population": 500, "neighbours": n, "cpu": 1.0, "wall": 1.0, "scoring cpu": 0.0, "scoring wall": 0.0,
+          "generation cpu": 10 * calls["cpu"], "generation wall": 10 * calls["wall"]} for n in (1, 5)], calls, 10,
+    )  # fmt: skip
+    assert "10.0% and 10.0% of a generation: nothing that keeps these promises reaches the bar here" in slow
 
 
 def test_the_forecast_falls_with_islands_that_share_a_slow_disk_and_rises_when_they_write_less_often() -> None:

@@ -13,6 +13,7 @@ TITLE = "All cores"
 PARTS = {
     "arms": cores_arms.measure,
     "migration": cores_migration.measure,
+    "bare": cores_migration.bare,
     "many": cores_many.measure,
     "disk": cores_model.disk,
 }
@@ -32,7 +33,7 @@ def section(found: dict[str, Any]) -> str:
     every = presets.resolve(PRESET).migration.every
     return "\n\n".join([
         cores_arms.section(found["arms"]),
-        "### What a migration costs\n\n" + cores_migration.section(found["migration"], every),
+        "### What a migration costs\n\n" + cores_migration.section(found["migration"], found["bare"], every),
         "### Many islands\n\n" + cores_many.section(found["many"]),
         "### A forecast\n\n" + cores_model.section(found),
     ])  # fmt: skip

@@ -1,19 +1,24 @@
 """What a migration costs an island: CPU and wall time, by population, beside a whole generation of the same island.
 
 The island and its small neighbours live in step, in this process, with their files, and migrate every generation.
-Scoring the immigrants is told apart: it is evaluation, of five genomes more.
+Scoring the immigrants is told apart: it is evaluation, of five genomes more. Beside it stands what no program can go
+below: the bare system calls that the files' promises take, with the same bytes and nothing checked.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from islands import loading
+from islands.config import MigrationConfig
 from islands.loop import Evolution, Island
 from islands.migration import Immigrants
 from islands.rollout import Scores
@@ -28,6 +33,8 @@ NEIGHBOUR = 50
 MANY = 5
 """Neighbours of an island among many: each of the five immigrants comes from another one."""
 WARM_UP = 2
+KEPT = MigrationConfig.keep
+"""Publications in an outbox."""
 MOST = 0.01
 """The bar: a migration's share of a generation."""
 GROWTH = 2.0
@@ -63,6 +70,74 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     generations = 4 if quick else 8
     rows = [of_population(population, 1, generations) for population in POPULATIONS]
     return [*rows, of_population(USUAL, MANY, generations)]
+
+
+def bare(quick: bool) -> dict[str, float]:
+    """The system calls of a migration with one neighbour and nothing else: medians of CPU and wall seconds, and bytes.
+
+    Publish: lock, write, wait, rename, wait, list, remove the oldest. Take: list the pool, lock, list, read. Log:
+    append and wait. See `islands.pool` and `islands.files` for what each is there for.
+    """
+    with tempfile.TemporaryDirectory(prefix="evolab-cores-") as name:
+        publication, line = _bytes_of_a_migration(Path(name))
+        own, other = (Path(name, island) for island in ("own", "other"))
+        for folder in (own, other):
+            folder.mkdir()
+            (folder / ".lock").touch()
+        (other / "publication").write_bytes(publication)
+        noted = []
+        for number in range(10 if quick else 200):
+            _, spent = _timed(lambda number=number: _bare_calls(own, other, number, publication, line))
+            noted.append(spent)
+    cpu, wall = (statistics.median(spent[i] for spent in noted) for i in (0, 1))
+    return {"cpu": cpu, "wall": wall, "published": len(publication), "logged": len(line)}
+
+
+def _bytes_of_a_migration(folder: Path) -> tuple[bytes, bytes]:
+    """What an island here publishes, and what it then adds to its log."""
+    large, small = archipelago(folder, USUAL, 1)
+    for _ in range(1 + WARM_UP):  # the first generation has nobody to send
+        advance(small)
+        advance(large)
+    advance(small)
+    log = large.islands[0].place.migrations
+    before = log.stat().st_size
+    advance(large)
+    newest = max((folder / "pool" / "migration_pool" / large.islands[0].name).glob("*.safetensors"))
+    return newest.read_bytes(), log.read_bytes()[before:]
+
+
+def _bare_calls(own: Path, other: Path, number: int, publication: bytes, line: bytes) -> None:
+    with _locked(own) as folder:
+        file = os.open(f".{number}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=folder)
+        os.write(file, publication)
+        os.fsync(file)
+        os.close(file)
+        os.rename(f".{number}", f"{number}", src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+        os.listdir(folder)
+        if number >= KEPT:
+            os.unlink(f"{number - KEPT}", dir_fd=folder)
+    os.listdir(own.parent)
+    with _locked(other) as folder:
+        os.listdir(folder)
+        file = os.open("publication", os.O_RDONLY, dir_fd=folder)
+        os.read(file, os.fstat(file).st_size)
+        os.close(file)
+    file = os.open(own.parent / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, line)
+    os.fsync(file)
+    os.close(file)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    lock = os.open(".lock", os.O_RDWR, dir_fd=folder)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield folder
+    os.close(lock)
+    os.close(folder)
 
 
 def of_population(population: int, neighbours: int, generations: int) -> dict[str, Any]:
@@ -109,8 +184,8 @@ def advance(evolution: Timed) -> None:
     evolution.record(island, False)
 
 
-def section(rows: list[dict[str, Any]], every: int) -> str:
-    """The table and its verdicts. `every`: generations between migrations by default."""
+def section(rows: list[dict[str, Any]], calls: dict[str, float], every: int) -> str:
+    """The table and its verdicts. `calls`: what `bare` found. `every`: generations between migrations by default."""
     lines = [
         (
             f"{row['population']:,}",
@@ -127,7 +202,7 @@ def section(rows: list[dict[str, Any]], every: int) -> str:
     header = ("population", "neighbours", "a migration, ms CPU · wall", "of it scoring the immigrants",
               "a generation, ms CPU · wall", "a migration's share of a generation's CPU", "without the scoring",
               f"spread over the {every} generations between two")  # fmt: skip
-    return f"{table(header, lines)}\n\n{' '.join(verdicts(rows, every))}"
+    return f"{table(header, lines)}\n\n{' '.join(verdicts(rows, every))}\n\n{lowest(rows, calls)}"
 
 
 def verdicts(rows: list[dict[str, Any]], every: int) -> list[str]:
@@ -146,6 +221,20 @@ def verdicts(rows: list[dict[str, Any]], every: int) -> list[str]:
         f"Independent of the population: {times} times the population takes {short(growth)} times as long, scoring",
         f"left out (less than {GROWTH:g}: {flat}).",
     ]
+
+
+def lowest(rows: list[dict[str, Any]], calls: dict[str, float]) -> str:
+    """What the files' promises take of a generation, were everything else free."""
+    usual = next(row for row in rows if row["population"] == USUAL)
+    cpu, wall = (calls[kind] / usual[f"generation {kind}"] for kind in ("cpu", "wall"))
+    verdict = ": nothing that keeps these promises reaches the bar here" if min(cpu, wall) > MOST else ""
+    return (
+        "What that migration would take if it were nothing but its system calls (two locks,"
+        f" {calls['published']:,.0f} bytes written and as many read, {calls['logged']:,.0f} added to the log, three"
+        f" waits for the disk): {_ms(calls['cpu'])} ms of CPU and {_ms(calls['wall'])} ms of wall time, {cpu:.1%} and"
+        f" {wall:.1%} of a generation{verdict}. The rest is Python: genomes encoded, checked, decoded, compared with"
+        " those that are here, scored, and sorted into species."
+    )
 
 
 def _ms(seconds: float) -> str:

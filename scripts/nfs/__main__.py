@@ -78,7 +78,9 @@ def missing() -> str:
         return f"programs are missing: apt-get install {' '.join(dict.fromkeys(packages))}"
     if os.geteuid() != 0:
         return "expected root, for an NFS server and a network of its own; do: sudo make test-nfs"
-    return "" if _TUN.exists() else f"{_TUN} is missing: modprobe tun"
+    if not _TUN.exists():
+        return f"{_TUN} is missing: modprobe tun"
+    return subprocess.run([CHECKOUT / "scripts/check_uml.sh"], stderr=subprocess.PIPE, text=True).stderr.strip()
 
 
 def prepare(work: Path) -> None:
