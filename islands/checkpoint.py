@@ -163,9 +163,12 @@ def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         for name, entry in deserialize(data)
     }
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    plain = json.loads(header["__metadata__"]["state"])
+    text = header["__metadata__"]["state"]
+    plain = json.loads(text)
     if not isinstance(plain, dict):
         raise ValueError("no state in its header")
+    if json.dumps(plain) != text:  # a digit too many of a number may be another one and mean the same
+        raise ValueError("its header is not spelled as it is written")
     return arrays, plain
 
 

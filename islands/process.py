@@ -58,7 +58,7 @@ def compute_in_batch() -> None:
     Among more islands than cores a generation takes some 3 % less CPU: an island that holds a lock is left to finish.
     A policy that somebody has chosen stays.
     """
-    with suppress(OSError):  # systemd's units forbid it
+    with suppress(OSError):  # a sandbox may forbid it
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 

@@ -143,7 +143,7 @@ SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-{pinning}
+SystemCallFilter=sched_setscheduler{pinning}
 {sandbox}
 
 [Install]
@@ -218,7 +218,7 @@ def _service(kind: _Kind, to: Installation) -> str:
         "claims": _CLAIMS if system and kind.pins else "",
         "memory": to.memory,
         "affinity": f"CPUAffinity={to.cpus}" if to.cpus and not system else "",
-        "pinning": "SystemCallFilter=sched_setaffinity" if kind.pins else "",
+        "pinning": " sched_setaffinity" if kind.pins else "",
         "sandbox": _SANDBOX.replace("{writable}", writable) if system else "",
         "target": "multi-user.target" if system else "default.target",
     }

@@ -132,22 +132,18 @@ def test_what_a_killed_write_left_behind_is_gone_after_the_next_start(memory_fol
     assert not [path for folder in (place.path, place.checkpoints) for path in folder.glob(".*.tmp")]
 
 
-def test_a_checkpoint_with_any_one_bit_flipped_is_damaged_or_says_the_same(evolved, damaged):
-    """The last digit of a number may be another one that is read as the same number."""
-    whole, state_of_it = checkpoints(evolved)[-1].read_bytes(), content(states(evolved)[-1])
-    same = 0
+def test_a_checkpoint_with_any_one_bit_flipped_is_damaged(evolved, damaged):
+    """Even in the last digit of a number that is read as the same one."""
+    whole = checkpoints(evolved)[-1].read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     for place in (*range(header), *range(header, len(whole), 97)):
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << (place * 5 % 8)
-        damaged(flipped)
-        state, told = newest(evolved)
-        if not told:
-            same += 1
-            assert content(state) == state_of_it, (place, whole[max(0, place - 30) : place + 9])
-        else:
-            assert (state.generation, len(told)) == (1, 1)
-    assert same < 20
+        digit = place < header and whole[place : place + 1].isdigit()
+        for bit in (0, 1) if digit else (place * 5 % 8,):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            damaged(flipped)
+            state, told = newest(evolved)
+            assert (state.generation, len(told)) == (1, 1), (place, whole[max(0, place - 30) : place + 9])
 
 
 harm = st.one_of(
