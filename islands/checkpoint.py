@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 
 from islands.errors import ConfigError, DiskError
 from islands.files import move, remove, replace_atomically, told_in_one_line
@@ -158,10 +158,7 @@ def _digest(arrays: dict[str, Array], plain: dict[str, Any]) -> str:
 
 
 def _parse(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
-    arrays = {
-        name: np.frombuffer(entry["data"], tensors.DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
-        for name, entry in deserialize(data)
-    }
+    arrays = {name: array.copy() for name, array in tensors.read(data).items()}
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     text = header["__metadata__"]["state"]
     plain = json.loads(text)

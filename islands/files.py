@@ -117,6 +117,9 @@ def cut_torn_tail(path: Path | str) -> bytes:
     return torn
 
 
+_ON_ONE_LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
+
 class JsonLines:
     """A file of JSON records, one a line, with one writer. `durable`: wait for the disk after every append."""
 
@@ -134,7 +137,7 @@ class JsonLines:
 
 def dumps(value: Any) -> str:
     """JSON on one line; NaN and infinities become null, NumPy numbers plain ones."""
-    return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
+    return _ON_ONE_LINE.encode(_plain(value))
 
 
 def write_json(path: Path | str, value: dict[str, Any]) -> None:

@@ -143,7 +143,6 @@ def speciate(
     known = before.representative
     pairs = scratch(genomes, known)
     new = int(_assign(genomes, rows, known, _coefficients(config), np.float32(before.threshold), pairs, label, found))
-    founders = take(genomes, found[:new])
     species = replace(
         before,
         label=label,
@@ -151,21 +150,18 @@ def speciate(
         born=np.concatenate([before.born, np.full(new, generation)]),
         best=np.concatenate([before.best, np.full(new, -np.inf, np.float32)]),
         improved=np.concatenate([before.improved, np.full(new, generation)]),
-        representative=_joined(known, founders),
+        representative=concatenate([known, take(genomes, found[:new])]) if new else known,
         following=before.following + new,
     )
     return _largest_first(species)
-
-
-def _joined(one: Genomes, two: Genomes) -> Genomes:
-    return concatenate([one, two]) if two.count else one
 
 
 def _largest_first(species: Species) -> Species:
     """Without the species that nobody belongs to, by size: most genomes then meet their species at the first try."""
     members = np.bincount(species.label, minlength=species.count)
     order = np.argsort(-members, kind="stable")
-    return restrict(species, order[: np.count_nonzero(members)])
+    kept = order[: np.count_nonzero(members)]
+    return species if np.array_equal(kept, np.arange(species.count)) else restrict(species, kept)
 
 
 def restrict(species: Species, kept: Array) -> Species:

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 
 from islands.config import FUNCTIONS, Config
 from islands.genome import tensors
@@ -287,8 +286,7 @@ def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
 
 def _decode_one(blob: bytes, layout: Layout) -> Genomes:
     try:
-        tensors = load_tensors(blob)
-        genomes = read_back(tensors)
+        genomes = read_back(tensors.read(blob))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"unreadable: {error}") from error
     reason = flaw(genomes, layout) or ("" if genomes.count == 1 else f"shape: {genomes.count} genomes")

@@ -9,12 +9,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import deserialize
 
-_CODES = {"<u8": "U64", "<i8": "I64", "<f8": "F64", "<f4": "F32", "|u1": "U8"}
-"""NumPy's word for the types that genomes and checkpoints have, and the format's, in the library's order."""
-DTYPES = {code: np.dtype(kind) for kind, code in _CODES.items()}
-"""NumPy's types by the format's words."""
-_ORDER = {kind: rank for rank, kind in enumerate(_CODES)}
+_CODES = {"U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U8": "|u1"}
+_DTYPES: dict[str, np.dtype[Any]] = {code: np.dtype(kind) for code, kind in _CODES.items()}
+"""NumPy's types by the format's words: those that genomes and checkpoints have, in the library's order."""
+_RANKED = {kind: (rank, code) for rank, (code, kind) in enumerate(_DTYPES.items())}
+_SMALL = 1 << 16
+"""Bytes of a column up to which a copy more is cheaper than a view of it."""
+
+
+def read(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    """The columns in safetensors bytes; SafetensorError, KeyError or ValueError where they are not of these types."""
+    return {
+        name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in deserialize(data)
+    }
 
 
 def written(columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None) -> bytearray:
@@ -23,12 +33,11 @@ def written(columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
     table, end = [], 0
     if metadata is not None:
         table.append(f'"__metadata__":{json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)}')
-    names = sorted(columns, key=lambda name: (_ORDER[columns[name].dtype.str], name))
-    for name in names:
+    ordered = sorted((*_RANKED[column.dtype], name) for name, column in columns.items())
+    for _, kind, name in ordered:
         column, start = columns[name], end
         end += column.nbytes
         shape = ",".join(map(str, column.shape))
-        kind = _CODES[column.dtype.str]
         table.append(f'"{name}":{{"dtype":"{kind}","shape":[{shape}],"data_offsets":[{start},{end}]}}')
     head = f"{{{','.join(table)}}}".encode()
     head += b" " * (-len(head) % 8)
@@ -36,8 +45,9 @@ def written(columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
     data = bytearray(at + end)
     data[:at] = len(head).to_bytes(8, "little") + head
     room = memoryview(data)  # a bytearray would copy what it is given
-    for name in names:
+    for *_, name in ordered:
         column = columns[name]
-        room[at : at + column.nbytes] = column.reshape(-1).view(np.uint8).data
-        at += column.nbytes
+        size = column.nbytes
+        room[at : at + size] = column.tobytes() if size < _SMALL else column.reshape(-1).view(np.uint8).data
+        at += size
     return data

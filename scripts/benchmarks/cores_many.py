@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from launcher import cores
 from scripts.benchmarks.cores_arms import SLICE, Arm, one_slice
 from scripts.benchmarks.pieces import short, table
@@ -26,6 +28,7 @@ ROUNDS = 10
 MOST_MORE = 0.10
 ROWS = {
     "CPU ms a generation": "CPU of an island's generation, ms",
+    "waits a generation": "times that it waits, mostly for the disk",
     "start CPU s": "start of an island, CPU s",
     "launcher CPU s": "launcher until all run, CPU s",
     "start wall s": "start of all, wall s",
@@ -55,15 +58,18 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         report.scenario = "cores"
         counts = QUICK if quick else COUNTS
         rows = [cost.measured(report, folder / str(count), count, SETTINGS) for count in counts]
-        for row, taken in zip(rows, in_turns(report, folder, counts, 2 if quick else ROUNDS), strict=True):
+        for row, turns in zip(rows, in_turns(report, folder, counts, 2 if quick else ROUNDS), strict=True):
+            taken, waits = zip(*turns, strict=True)
             row |= {"CPU ms a generation": statistics.median(taken), "in turns": taken}
+            row |= {"waits a generation": statistics.median(waits)}
     return rows
 
 
-def in_turns(report: Report, folder: Path, counts: Sequence[int], rounds: int) -> list[list[float]]:
-    """CPU ms of an island's generation, a list an archipelago: all live at once, and one at a time goes on."""
+def in_turns(report: Report, folder: Path, counts: Sequence[int], rounds: int) -> list[list[tuple[float, float]]]:
+    """CPU ms of an island's generation and how often it waited, a list an archipelago: all live at once, and one at a
+    time goes on."""
     cpus = cores.usable().cpus
-    found: list[list[float]] = [[] for _ in counts]
+    found: list[list[tuple[float, float]]] = [[] for _ in counts]
     with contextlib.ExitStack() as stack:
         them = [stack.enter_context(cost.archipelago(report, folder / f"turns-{n}", n, SETTINGS)) for n in counts]
         arms = [Arm(run, tuple(pids), (launcher,)) for run, launcher, pids, _ in them]
@@ -72,9 +78,17 @@ def in_turns(report: Report, folder: Path, counts: Sequence[int], rounds: int) -
             arm.send(signal.SIGSTOP)
         for number in range(rounds):
             for which in range(len(arms))[:: 1 if number % 2 else -1]:
-                one = one_slice(arms[which], cpus, SLICE)
-                found[which].append(1e3 * (one["cpu"] - one["launcher"]))
+                arm = arms[which]
+                done, waited = arm.progress(), waits(arm.pids)
+                one = one_slice(arm, cpus, SLICE)
+                often = (waits(arm.pids) - waited) / (arm.progress() - done)
+                found[which].append((1e3 * (one["cpu"] - one["launcher"]), often))
     return found
+
+
+def waits(pids: Sequence[int]) -> int:
+    """How often these processes have left a core because they waited for something."""
+    return sum(psutil.Process(pid).num_ctx_switches().voluntary for pid in pids)
 
 
 def section(rows: list[dict[str, Any]]) -> str:
@@ -90,7 +104,9 @@ def section(rows: list[dict[str, Any]]) -> str:
     told = (
         f"An island's generation takes {more:+.1%} ({min(ratios):+.1%} to {max(ratios):+.1%}) CPU among"
         f" {many['islands']} of what it takes among {few['islands']}, measured in {len(ratios)} turns of each (within"
-        f" {MOST_MORE:.0%}: {met})."
+        f" {MOST_MORE:.0%}: {met}). Each time that one waits for the disk, its core and the caches go to the others"
+        " that share it: a few find theirs again as they left them, many do not. An island that has a core is not"
+        " concerned."
     )
     return (
         f"Islands of a tiny task (population 30, episodes of 2 s, a migration every generation) on"

@@ -170,6 +170,7 @@ def measure(quick: bool) -> dict[str, Any]:
         for seed in (1,) if quick else (1, 2, 3):
             for name, each in drivers.items():
                 if PLAYERS[name].large:
+                    each.asked(POPULATION, LARGE_GENERATIONS, seed)  # its process waited while the others played
                     found["small"].setdefault(name, []).append(each.asked(POPULATION, LARGE_GENERATIONS, seed))
                     found["large"].setdefault(name, []).append(each.asked(LARGE, LARGE_GENERATIONS, seed))
     return {**found, "cold": None if quick else cold()}
