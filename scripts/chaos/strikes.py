@@ -18,6 +18,8 @@ from scripts.chaos.report import Report
 IN_START = 0.2
 """Share of the signals that come while a process still starts."""
 _LOOK, _TICK = 0.02, 0.003
+_LAST = 10
+"""Generations before its end within which no signal is planned for an island: it goes on until the signal comes."""
 
 
 @dataclass
@@ -29,7 +31,8 @@ class Victim:
     left: int  # signals that it is still to get
     child: Child
     started: float
-    due: float | None = None  # when the next one comes
+    aim: int | None = None  # the generation at which the next one comes
+    due: float | None = None  # when it comes
     running: float | None = None  # since when it evolves
     struck: float | None = None
     look_at: float = 0.0
@@ -67,7 +70,7 @@ class Strikes:
         self.report, self.run_dir, self.count, self.number = report, run, count, number
         self.generations, self.ending, self.random = generations, ending, random.Random(1)
         self.tally = Tally()
-        self.pace, self.start_seconds = 0.05, 2.0  # seconds, both measured on the way
+        self.start_seconds = 2.0  # measured on the way
 
     def run(self, within: float) -> Tally:
         """Strike until all signals are delivered; then let the islands finish, where they have an end."""
@@ -90,7 +93,8 @@ class Strikes:
         return self.tally
 
     def _begin(self, victim: Victim) -> Victim:
-        victim.started, victim.due, victim.running, victim.struck = time.monotonic(), None, None, None
+        victim.started, victim.running, victim.struck = time.monotonic(), None, None
+        victim.aim = victim.due = None
         if victim.left and self.random.random() < IN_START:
             victim.due = victim.started + self.random.uniform(0.0, self.start_seconds)
         return victim
@@ -104,6 +108,10 @@ class Strikes:
         elif victim.running is None and now >= victim.look_at:
             victim.look_at = now + _LOOK
             self._see_whether_it_runs(victim, now)
+        elif victim.aim is not None and victim.due is None and now >= victim.look_at:
+            victim.look_at = now + _LOOK
+            if runs.generation(victim.place) >= victim.aim:
+                victim.due = now + self.random.uniform(0.0, _LOOK)
         if not victim.over and victim.struck is None and victim.due is not None and now >= victim.due:
             self._strike(victim, now)
 
@@ -113,14 +121,11 @@ class Strikes:
         victim.running = now
         self.start_seconds += 0.1 * (now - victim.started - self.start_seconds)
         if victim.left and victim.due is None:
-            victim.due = now + self.random.uniform(0.0, self._span(victim))
-
-    def _span(self, victim: Victim) -> float:
-        """Seconds within which the next signal comes."""
-        if self.generations is None:
-            return 1.0
-        ahead = max(0, self.generations - 2 - victim.reached)
-        return 2 * ahead / (victim.left + 1) * self.pace
+            if self.generations is None:
+                victim.due = now + self.random.uniform(0.0, 1.0)
+            else:
+                ahead = max(0, self.generations - _LAST - victim.reached)
+                victim.aim = victim.reached + int(self.random.uniform(0.0, 2 * ahead / (victim.left + 1)))
 
     def _strike(self, victim: Victim, now: float) -> None:
         """A signal, if the process can hear it: SIGTERM means something to an island once it has taken its place."""
@@ -132,20 +137,20 @@ class Strikes:
 
     def _ended(self, victim: Victim, ended: Ended, now: float) -> None:
         """Count, look at what it left, start it again."""
-        before, victim.reached = victim.reached, runs.generation(victim.place)
+        victim.reached = runs.generation(victim.place)
         if victim.struck is None or ended.code == 0:
             if ended.code != 0:
                 told = victim.place.log.read_text(errors="replace").strip().splitlines()[-1:]
                 self.tally.unexpected.append(f"{victim.place.name}: exit {ended.code}: {told}")
             victim.over = ended.code == 0
         else:
-            self._count(victim, ended, now, victim.reached - before)
+            self._count(victim, ended, now)
             victim.over = not victim.left and self.generations is None
         if not victim.over:
             victim.child = runs.start(self.run_dir, victim.index)
             self._begin(victim)
 
-    def _count(self, victim: Victim, ended: Ended, now: float, progress: int) -> None:
+    def _count(self, victim: Victim, ended: Ended, now: float) -> None:
         assert victim.struck is not None
         wrong = self.ending(victim, ended)
         if wrong:
@@ -157,8 +162,6 @@ class Strikes:
         last = runs.beat(victim.place)
         if last.get("pid") == victim.child.pid and last.get("state") != "starting":
             self.tally.evolving += 1
-            if victim.running is not None and progress > 0:
-                self.pace += 0.1 * ((victim.struck - victim.running) / progress - self.pace)
         else:
             self.tally.starting += 1
         if self.tally.delivered % 50 == 0:
