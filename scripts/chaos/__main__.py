@@ -20,7 +20,7 @@ from scripts.chaos.report import Report
 
 SCENARIOS: dict[str, tuple[Callable[[Report, Path], None], str]] = {
     "writers": (suite.writers, "64 writers × 1000 publications, 8 readers"),
-    "kills": (kills.main, "500 × kill -9 over 8 islands in 200 generations"),
+    "kills": (kills.main, "500 × kill -9 over 8 islands in 1,500 generations"),
     "faults": (suite.faults, "every fault point × each error"),
     "hostile": (hostile.main, "10,000 hostile files, 100,000 valid ones"),
     "stalls": (stalls.main, "SIGSTOP of one island of 8 for 120 s"),

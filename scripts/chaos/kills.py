@@ -1,4 +1,4 @@
-"""500 times `kill -9` at random moments over 8 islands in 200 generations: no generation becomes another one."""
+"""500 times `kill -9` at random moments over 8 islands in 1,500 generations: no generation becomes another one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = ("population=40", "task.duration=8.0")
 
 def main(report: Report, folder: Path) -> None:
     """Both halves: migration off, against the undisturbed run; migration on, against each island's own log."""
-    count, generations = (32, 90) if report.quick else (500, 200)
+    count, generations = (32, 90) if report.quick else (500, 1500)
     without_migration(report, folder, count, generations)
     with_migration(report, folder, count, generations)
 
