@@ -30,6 +30,8 @@ __all__ = [
     "remove_temporaries", "renew", "replace_atomically", "sync_folder", "tail_jsonl", "told_in_one_line", "write_json",
 ]  # fmt: skip
 
+_ON_ONE_LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
 
 def replace_atomically(path: Path | str, data: bytes | bytearray) -> None:
     """Make `path` hold `data`: readers see the old content or the new one, never a mixture."""
@@ -115,9 +117,6 @@ def cut_torn_tail(path: Path | str) -> bytes:
         finally:
             os.close(fd)
     return torn
-
-
-_ON_ONE_LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 class JsonLines:

@@ -59,9 +59,9 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         counts = QUICK if quick else COUNTS
         rows = [cost.measured(report, folder / str(count), count, SETTINGS) for count in counts]
         for row, turns in zip(rows, in_turns(report, folder, counts, 2 if quick else ROUNDS), strict=True):
-            taken, waits = zip(*turns, strict=True)
+            taken, often = zip(*turns, strict=True)
             row |= {"CPU ms a generation": statistics.median(taken), "in turns": taken}
-            row |= {"waits a generation": statistics.median(waits)}
+            row |= {"waits a generation": statistics.median(often)}
     return rows
 
 
