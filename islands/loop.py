@@ -167,9 +167,9 @@ class Evolution:
             stream(*island.key(generation), Purpose.PELLETS)
             for island, generation in zip(islands, generations, strict=True)
         ]
-        joined = batches[0] if len(batches) == 1 else concatenate(batches)
         self._evaluating = list(islands)
-        scored = evaluate(self.task, joined, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
+        genomes = concatenate(batches)
+        scored = evaluate(self.task, genomes, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
         share = [(wall / len(islands), used / len(islands))] * len(islands)
         self._each(self._enter, islands, scored, generations, share)
@@ -307,14 +307,14 @@ class Evolution:
     def score(self, islands: Sequence[Island], came: Sequence[Immigrants]) -> list[Scores | None]:
         """The scores of each island's immigrants on its own episodes of this generation; None where nobody came."""
         began = time.perf_counter()
-        scored = [(island, some) for island, some in zip(islands, came, strict=True) if some.genomes]
+        scored = [(island, some, some.genomes) for island, some in zip(islands, came, strict=True) if some.genomes]
         if not scored:
             return [None] * len(islands)
-        keys = [stream(*island.key(some.generation), Purpose.PELLETS) for island, some in scored]
-        genomes = concatenate([genome for _, some in scored for genome in some.genomes])
-        sizes = [len(some.genomes) for _, some in scored]
+        keys = [stream(*island.key(some.generation), Purpose.PELLETS) for island, some, _ in scored]
+        batches = [genomes for *_, genomes in scored]
+        genomes, sizes = concatenate(batches), [batch.count for batch in batches]
         found = iter(evaluate(self.task, genomes, np.array(keys), self.config.evaluation.episodes, sizes=sizes))
-        for island, _ in scored:
+        for island, *_ in scored:
             island.spend("migrate_seconds", (time.perf_counter() - began) / len(scored))
         return [next(found) if some.genomes else None for some in came]
 
@@ -325,8 +325,9 @@ class Evolution:
             done = island.migrator.settle(came, state.population, NOBODY if scores is None else scores.fitness)
             species, behaviour = state.species, state.behaviour
             if scores is not None and done.slots:
-                rows = np.array(done.slots)
-                species = self.breeder.sort(done.population.genomes, species, state.generation, rows)
+                assert done.population.newcomers is not None
+                genomes, rows = done.population.newcomers
+                species = self.breeder.sort(genomes, species, state.generation, rows)
                 species = note_progress(species, done.population.fitness, state.generation)
                 if self.breeder.needs_behaviour:
                     behaviour = behaviour.copy()
@@ -351,9 +352,9 @@ class Evolution:
         assert island.state is not None
         made = self.breeder.first(island.key(island.state.generation))
         genomes = made.genomes
-        if done.slots:
-            newcomers = [take(done.population.genomes, [slot]) for slot in done.slots]
-            genomes = replace_genomes(genomes, range(len(newcomers)), newcomers)
+        if came := done.population.newcomers:
+            rows = range(came.genomes.count)
+            genomes = replace_genomes(genomes, rows, [take(came.genomes, [row]) for row in rows])
         return replace(made, genomes=genomes, species=renumbered(made.species, island.state.species.following))
 
     def reproduce(self, island: Island) -> None:

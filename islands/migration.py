@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,14 +27,17 @@ from islands.genome.population import (
     Array,
     Genomes,
     Layout,
+    Newcomers,
     Population,
+    Unfit,
     concatenate,
     decode,
     encode,
     equal,
+    gathered,
     rows_equal_to,
+    take,
 )
-from islands.genome.population import replace as replace_genomes
 from islands.pool import Arrival, LockTimeout, Migrant, Outbox, Pool, Reader, Skipped
 from islands.rng import Purpose, below, stream
 from islands.selection import worst
@@ -90,11 +93,12 @@ class Exchange:
 class Immigrants:
     """Who has come at a generation and is not let in yet; their `genomes` are to be scored on the receiver's episodes.
 
-    `arrivals`: all that came, what was refused among them. `repeated`: the log's lines, where it has decided before.
+    `genomes`: None where nobody came. `arrivals`: all that came, what was refused among them. `repeated`: the log's
+    lines, where it has decided before.
     """
 
     generation: int
-    genomes: list[Genomes]
+    genomes: Genomes | None
     arrivals: list[Arrival] = field(default_factory=list)
     repeated: list[dict[str, Any]] | None = None
 
@@ -117,7 +121,7 @@ class Migrator:
     reader: Reader | None = None
     logged: migration_log.Decided = field(default_factory=dict)
     avoid: frozenset[str] = frozenset()  # digests of genomes that are never taken in
-    _decoded: dict[bytes, Genomes] = field(default_factory=dict, init=False)  # what came in this exchange
+    _decoded: dict[bytes, tuple[Genomes, int]] = field(default_factory=dict, init=False)  # batch and row of who came
     _unwritten: list[dict[str, Any]] = field(default_factory=list, init=False)  # lines that go into the log with others
 
     def due(self, generation: int, marks: Mapping[str, int] | None = None) -> bool:
@@ -172,7 +176,7 @@ class Migrator:
     def exchange(self, generation: int, population: Population, score: Score) -> Exchange:
         """Take immigrants in: `immigrants`, their scores, `settle`."""
         came = self.immigrants(generation)
-        return self.settle(came, population, score(concatenate(came.genomes)) if came.genomes else NOBODY)
+        return self.settle(came, population, score(came.genomes) if came.genomes else NOBODY)
 
     def immigrants(self, generation: int) -> Immigrants:
         """Who asks to be let in: those of the log where it has this generation, new arrivals otherwise."""
@@ -180,15 +184,17 @@ class Migrator:
             self._write([], durable=False)
             lines = self.logged.pop(generation)
             blobs = [base64.b64decode(line["genome"]) for line in lines if line.get("admitted")]
-            return Immigrants(generation, [decode([blob], self.layout) for blob in blobs], repeated=lines)
+            return Immigrants(generation, decode(blobs, self.layout) if blobs else None, repeated=lines)
         self._decoded.clear()
         arrivals = self._arrivals(generation) if self.reader else []
         good = [arrival for arrival in arrivals if arrival.genome is not None]
+        genomes = None
         if good:  # should one of them kill this process, then the log says which they were; a power cut accuses nobody
             line = {"generation": generation, "event": "scoring", "digests": [arrival.digest for arrival in good]}
             migration_log.append(self.log, self._waiting(line), durable=False)
             fault_point("migrate.scoring")
-        return Immigrants(generation, [self._genome(a.genome) for a in good if a.genome is not None], arrivals)
+            genomes = gathered([self._decoded[arrival.genome] for arrival in good if arrival.genome is not None])
+        return Immigrants(generation, genomes, arrivals)
 
     def settle(self, came: Immigrants, population: Population, scores: Array) -> Exchange:
         """Decide, log and let in; `scores`: the fitness (float32 [M]) of the immigrants' genomes."""
@@ -199,7 +205,7 @@ class Migrator:
             return Exchange(population, [], [], {})
         lines, chosen = self._decide(came, population, values)
         self._decoded.clear()
-        newcomers, fitness = [came.genomes[i] for i in chosen], [values[i] for i in chosen]
+        fitness = [values[i] for i in chosen]
         complete = {"generation": generation, "event": "complete"}
         complete |= self._taken_over(generation, population, came.arrivals, lines, fitness)
         skipped = [
@@ -207,7 +213,7 @@ class Migrator:
             for source, reason in self.reader.skipped
         ]
         self._write([*lines, *skipped, complete])
-        return _admit(population, newcomers, fitness, [*lines, complete], chosen)
+        return _admit(population, came.genomes, fitness, [*lines, complete], chosen)
 
     def _taken_over(
         self, generation: int, population: Population, arrivals: list[Arrival], lines: list[dict[str, Any]],
@@ -241,8 +247,9 @@ class Migrator:
 
     def _outgrown(self, blob: bytes) -> bool:
         """Whether a genome is larger than one may grow here; its children would not fit into a publication."""
-        starts = [start for start in self._genome(blob) if start.dtype == np.int64]
-        return any(start[-1] > most for start, most in zip(starts, most_parts(self.config, self.layout), strict=True))
+        genomes, row = self._decoded[blob]
+        sizes = [int(start[row + 1] - start[row]) for start in genomes if start.dtype == np.int64]
+        return any(size > most for size, most in zip(sizes, most_parts(self.config, self.layout), strict=True))
 
     def _decide(
         self, came: Immigrants, population: Population, values: list[float]
@@ -250,16 +257,16 @@ class Migrator:
         """A line of the log for each arrival, and which of the genomes that were scored are let in."""
         slots: list[int] = []
         chosen: list[int] = []
-        scored = iter(enumerate(zip(came.genomes, values, strict=True)))
+        scored = iter(enumerate(values))
         candidates = len(population.fitness) if self.config.migration.replace == "nearest" else len(values)
         worst_first = worst(population.fitness, candidates) if values else np.zeros(0, np.int64)
         lines = []
         for arrival in came.arrivals:
             reason, slot, blob = arrival.reason, None, None
             if arrival.genome is not None:
-                number, (genome, value) = next(scored)
-                admitted = [came.genomes[i] for i in chosen]
-                reason, slot = self._slot_for(population, worst_first, genome, value, admitted, slots)
+                number, value = next(scored)
+                assert came.genomes is not None
+                reason, slot = self._slot_for(population, worst_first, came.genomes, number, value, chosen, slots)
                 if slot is not None:
                     blob = base64.b64encode(arrival.genome).decode()
                     chosen.append(number)
@@ -269,14 +276,14 @@ class Migrator:
         return lines, chosen
 
     def _slot_for(
-        self, population: Population, worst_first: Array, genome: Genomes, value: float, admitted: list[Genomes],
-        taken: list[int],
+        self, population: Population, worst_first: Array, came: Genomes, number: int, value: float,
+        admitted: list[int], taken: list[int],
     ) -> tuple[str, int | None]:  # fmt: skip
-        """The slot that an immigrant takes, or why none: (reason, slot). `worst_first`: rows enough."""
+        """The slot that immigrant `number` takes, or why none: (reason, slot). `worst_first`: rows enough."""
         here = population.genomes
-        if any(row not in taken for row in rows_equal_to(here, genome, 0)):
+        if any(row not in taken for row in rows_equal_to(here, came, number)):
             return "duplicate", None
-        if any(equal(other, 0, genome, 0) for other in admitted):
+        if any(equal(came, other, came, number) for other in admitted):
             return "duplicate", None
         if not np.isfinite(value):
             return "evaluation failed", None
@@ -285,24 +292,20 @@ class Migrator:
             return "no slot left", None
         if self.config.migration.replace == "nearest":
             free = [int(row) for row in worst_first if int(row) not in taken]
-            joined = concatenate([genome, here])
+            joined = concatenate([take(came, [number]), here])
             apart = distances(joined, 0, [1 + row for row in free], self.config)
             return "", free[int(np.argmin(apart))]
         if self.config.migration.replace == "worst-if-better" and value <= population.fitness[last]:
             return "not better", None
         return "", last
 
-    def _genome(self, blob: bytes) -> Genomes:
-        """A genome that came; whole and finite, or a ValueError. It is decoded once, however often it is looked at."""
-        if blob not in self._decoded:
-            self._decoded[blob] = decode([blob], self.layout)
-        return self._decoded[blob]
-
-    def _check(self, blob: bytes) -> str | None:
+    def _check(self, blobs: Sequence[bytes]) -> tuple[int, str] | None:
+        """See `Reader.check`. What is good is decoded once, however often it is looked at."""
         try:
-            self._genome(blob)
-        except ValueError as error:
-            return str(error).split(":")[0]
+            genomes = decode(blobs, self.layout)
+        except Unfit as error:
+            return error.place, error.reason
+        self._decoded.update({blob: (genomes, row) for row, blob in enumerate(blobs)})
         return None
 
     def _write(self, lines: list[dict[str, Any]], durable: bool = True) -> None:
@@ -330,18 +333,20 @@ def _arrival_line(generation: int, slot: int | None, arrival: Arrival, reason: s
 
 
 def _admit(
-    population: Population, newcomers: list[Genomes], fitness: list[float], lines: list[dict[str, Any]],
-    chosen: list[int],
-) -> Exchange:  # fmt: skip
-    """The population with those of the arrivals in `lines` that were admitted, in their order; the last completes."""
+    population: Population, came: Genomes | None, fitness: list[float], lines: list[dict[str, Any]], chosen: list[int]
+) -> Exchange:
+    """The population with those of the arrivals in `lines` that were admitted, in their order; the last completes.
+
+    `chosen`: which rows of `came` these are; `fitness`: theirs.
+    """
     *arrived, complete = lines
     admitted = [line for line in arrived if line["admitted"]]
     slots, digests = [line["slot"] for line in admitted], [line["digest"] for line in admitted]
     counts = {"received": len(arrived), "admitted": len(slots), "refused": len(arrived) - len(slots)}
     taken_over = complete.get("hyperparameters")
-    if not slots:
+    if not slots or came is None:
         return Exchange(population, [], [], counts, taken_over)
-    genomes = replace_genomes(population.genomes, slots, newcomers)
     scores = population.fitness.copy()
     scores[slots] = fitness
-    return Exchange(Population(genomes, scores), slots, digests, counts, taken_over, chosen)
+    newcomers = Newcomers(take(came, chosen), np.array(slots))
+    return Exchange(Population(population.genomes, scores, newcomers), slots, digests, counts, taken_over, chosen)

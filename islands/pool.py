@@ -215,8 +215,9 @@ class Outbox:
 class Reader:
     """One island's way of taking migrants from the others. All arguments stay public and may be saved and restored.
 
-    `own`: the island's name. `max_bytes`: the largest legal publication. `check`: told a genome's bytes, the reason
-    to refuse it or None. `cursors`: the last sequence number taken from each source; `epochs`: its newest epoch.
+    `own`: the island's name. `max_bytes`: the largest legal publication. `check`: told some genomes' bytes, the place
+    of the first to be refused and the reason, or None. `cursors`: the last sequence number taken from each source;
+    `epochs`: its newest epoch.
     `lock_timeout`: seconds that one call may wait for locks, all in all; one that could not be had is hardly waited for
     until it is free again. `budget`: refusals in one call before it ends. `skipped`: after a call, the sources that
     could not be read, why.
@@ -226,7 +227,7 @@ class Reader:
     own: str
     max_bytes: int
     lock_timeout: float
-    check: Callable[[bytes], str | None]
+    check: Callable[[Sequence[bytes]], tuple[int, str] | None]
     cursors: dict[str, int] = field(default_factory=dict)
     budget: int = 16
     epochs: dict[str, int] = field(default_factory=dict)
@@ -331,7 +332,9 @@ class Reader:
         for place in range(min(share, len(slots))):
             chosen = place + pick(len(slots) - place)
             slots[place], slots[chosen] = slots[chosen], slots[place]
-            if reason := self.check(genomes[slots[place]]):
-                raise Refused(reason, slots[place])
+        taken = slots[:share]
+        if refused := self.check([genomes[slot] for slot in taken]):
+            place, reason = refused
+            raise Refused(reason, taken[place])
         fault_point("read.checked")
-        return header, genomes, slots[:share]
+        return header, genomes, taken

@@ -9,10 +9,10 @@ import numpy as np
 
 from islands.config import Config
 from islands.genome.crossover import cross, spreads_of
-from islands.genome.draft import Draft, Room, load, make_draft, make_genomes, store, trim
+from islands.genome.draft import Draft, Room, load, make_draft, make_genomes, nobody, store, trim
 from islands.genome.initial import FirstDraw
 from islands.genome.mutation import LIMIT_KINDS, Rates, mutate
-from islands.genome.population import Array, Genomes, Layout, has
+from islands.genome.population import Array, Genomes, Layout, Population, has
 from islands.kernel import kernel
 from islands.networks import input_slots
 from islands.rng import Purpose, stream, substream, uniform
@@ -207,21 +207,29 @@ def _draw_parents(
 
 @kernel
 def _breed(
-    genomes: Any, plan: Any, crossing: Any, mutating: Any, layout: Any, first: Any, rates: Any, d: Any, out: Any,
-    limited: Any, marks: Any, disabled_rate: Any, spreads: Any, body: Any, fixed: Any,
+    genomes: Any, newcomers: Any, plan: Any, crossing: Any, mutating: Any, layout: Any, first: Any, rates: Any, d: Any,
+    out: Any, limited: Any, marks: Any, disabled_rate: Any, spreads: Any, body: Any, fixed: Any,
 ) -> Any:  # fmt: skip
+    born = len(genomes.shared)
     for slot in range(len(plan.first)):
-        load(d, genomes, plan.first[slot])
+        one, two = plan.first[slot], plan.second[slot]
+        if one < born:
+            load(d, genomes, one)
+        else:
+            load(d, newcomers, one - born)
         if not plan.copied[slot]:
-            if plan.second[slot] >= 0:
-                cross(d, genomes, plan.second[slot], substream(crossing, slot), disabled_rate, spreads, fixed)
+            if two >= born:
+                cross(d, newcomers, two - born, substream(crossing, slot), disabled_rate, spreads, fixed)
+            elif two >= 0:
+                cross(d, genomes, two, substream(crossing, slot), disabled_rate, spreads, fixed)
             mutate(d, substream(mutating, slot), layout, first, rates, limited, marks, body, fixed)
         store(d, out, slot)
 
 
-def draft_room(genomes: Genomes, layout: Layout) -> tuple[Room, int]:
+def draft_room(layout: Layout, *parents: Genomes) -> tuple[Room, int]:
     """Rows a child of these parents can need, and the input slots of its network."""
-    most = [int(np.diff(start).max(initial=0)) for start in genomes if start.dtype == np.int64]
+    each = [[int(np.diff(start).max(initial=0)) for start in some if start.dtype == np.int64] for some in parents]
+    most = list(map(max, zip(*each, strict=True)))
     slots = input_slots(layout, most[0] + 2, most[1] + 3)
     return Room(most[0] + 2, most[1] + 3, most[2] + 5, most[3] + 4 + 2 * slots), slots
 
@@ -232,33 +240,42 @@ def sizes(genomes: Genomes) -> Array:
 
 
 def breed(
-    genomes: Genomes, chosen: Plan, breeding: Breeding, boost: float, key: tuple[int, int, int]
-) -> tuple[Genomes, dict[str, int]]:
-    """The offspring of a plan; `key` = (seed, island, generation). A child depends on its parents and slot alone."""
+    genomes: Genomes, chosen: Plan, breeding: Breeding, boost: float, key: tuple[int, int, int],
+    newcomers: Genomes | None = None,
+) -> tuple[Genomes, dict[str, int]]:  # fmt: skip
+    """The offspring of a plan; `key` = (seed, island, generation). A child depends on its parents and slot alone.
+
+    The plan's rows are those of `genomes`, followed by those of `newcomers`.
+    """
     layout, crossover = breeding.layout, breeding.config.crossover
-    room, slots = draft_room(genomes, layout)
+    newcomers = nobody(layout) if newcomers is None else newcomers
+    room, slots = draft_room(layout, genomes, newcomers)
     count = len(chosen.first)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
     limited = np.zeros(LIMIT_KINDS, np.int64)
     draft: Draft = make_draft(room, layout)
     _breed(
-        genomes, chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION), layout, breeding.first,
-        rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
+        genomes, newcomers, chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION), layout,
+        breeding.first, rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
         crossover.disabled_rate, spreads_of(crossover.eta), *has(layout),
     )  # fmt: skip
     return trim(out), dict(zip(LIMITS, limited.tolist(), strict=True))
 
 
 def reproduce(
-    genomes: Genomes, fitness: Array, species: Species, breeding: Breeding, boost: float, key: tuple[int, int, int]
+    population: Population, species: Species, breeding: Breeding, boost: float, key: tuple[int, int, int]
 ) -> Offspring:
     """The next generation of an evaluated and speciated population (cost O(genes), at most 5 us a genome)."""
-    config, generation = breeding.config, key[2]
+    config, generation, fitness = breeding.config, key[2], population.fitness
     alive = species
     if config.selection.method == "speciation":
         alive = without_stagnant(species, fitness, config.speciation.stagnation, generation)
-    chosen = plan(fitness, sizes(genomes), alive, config, stream(*key, Purpose.PARENTS))
-    offspring, limited = breed(genomes, chosen, breeding, boost, key)
-    following = next_representatives(alive, genomes, stream(*key, Purpose.PARENTS, slot=1))
+    chosen = plan(fitness, population.measured(sizes), alive, config, stream(*key, Purpose.PARENTS))
+    newcomers = None
+    if population.newcomers is not None:
+        newcomers, rows = population.newcomers.genomes, population.rows
+        chosen = Plan(rows[chosen.first], np.where(chosen.second < 0, -1, rows[chosen.second]), chosen.copied)
+    offspring, limited = breed(population.born, chosen, breeding, boost, key, newcomers)
+    following = next_representatives(alive, population, stream(*key, Purpose.PARENTS, slot=1))
     following = replace(following, threshold=adapted_threshold(alive, config.speciation))
     return Offspring(offspring, following, limited)

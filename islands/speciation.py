@@ -14,7 +14,7 @@ import numpy as np
 
 from islands.config import SpeciationConfig
 from islands.genome.distance import Coefficients, distance, scratch
-from islands.genome.population import Array, Genomes, concatenate, take
+from islands.genome.population import Array, Genomes, Population, concatenate, take
 from islands.kernel import kernel
 from islands.rng import child, uniform
 
@@ -135,14 +135,15 @@ def _fitting_threshold(genomes: Genomes, nobody: Genomes, config: SpeciationConf
 def speciate(
     genomes: Genomes, before: Species, config: SpeciationConfig, generation: int, rows: Array | None = None
 ) -> Species:
-    """Sort genomes into the species of `before` and new ones; with `rows`, only those slots anew."""
-    every = rows is None
-    label = np.full(genomes.count, -1, np.int64) if every else before.label.copy()
-    rows = np.arange(genomes.count) if rows is None else np.asarray(rows, np.int64)
-    found = np.empty(len(rows), np.int64)
-    known = before.representative
+    """Sort genomes into the species of `before` and new ones; with `rows`, they are those of these slots alone."""
+    count = genomes.count
+    label, found = np.empty(count, np.int64), np.empty(count, np.int64)
+    known, every = before.representative, np.arange(count)
     pairs = scratch(genomes, known)
-    new = int(_assign(genomes, rows, known, _coefficients(config), np.float32(before.threshold), pairs, label, found))
+    new = int(_assign(genomes, every, known, _coefficients(config), np.float32(before.threshold), pairs, label, found))
+    if rows is not None:
+        some, label = label, before.label.copy()
+        label[rows] = some
     species = replace(
         before,
         label=label,
@@ -190,13 +191,13 @@ def note_progress(species: Species, fitness: Array, generation: int) -> Species:
     return replace(species, best=best, improved=improved)
 
 
-def next_representatives(species: Species, genomes: Genomes, key: np.uint64) -> Species:
+def next_representatives(species: Species, population: Population, key: np.uint64) -> Species:
     """A random member of each species stands for it in the next generation."""
     chosen = np.empty(species.count, np.int64)
     for row in range(species.count):
         members = np.flatnonzero(species.label == row)
         chosen[row] = members[int(uniform(child(key, int(species.number[row])), 0) * len(members))]
-    return replace(species, representative=take(genomes, chosen))
+    return replace(species, representative=population.take(chosen))
 
 
 def adapted_threshold(species: Species, config: SpeciationConfig) -> float:

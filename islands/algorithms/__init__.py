@@ -50,7 +50,7 @@ class Breeder(Protocol):
         ...
 
     def sort(self, genomes: Genomes, species: Species, generation: int, rows: Array | None = None) -> Species:
-        """The genomes in species: `species` and new ones. `rows`: only those have changed."""
+        """The genomes in species: `species` and new ones. `rows`: they are those of these slots, which have changed."""
         ...
 
     def words(self, memory: dict[str, Array]) -> dict[str, Any]:
@@ -76,13 +76,12 @@ class Genetic:
 
     def breed(self, told: Told, boost: float, key: Key) -> Offspring:
         """See `Breeder`."""
-        genomes, fitness = told.population.genomes, told.population.fitness
-        memory = noted(told.memory or begun(0), fitness) if self.patience else {}
+        memory = noted(told.memory or begun(0), told.population.fitness) if self.patience else {}
         if self.patience and memory["stale"][0] >= self.patience:
             made = self.first(key)
             species = renumbered(made.species, told.species.following)
             return replace(made, species=species, memory=begun(int(memory["restarts"][0]) + 1))
-        made = reproduce(genomes, fitness, told.species, self.breeding_for(told), boost, key)
+        made = reproduce(told.population, told.species, self.breeding_for(told), boost, key)
         return replace(made, memory=memory)
 
     def breeding_for(self, told: Told) -> Breeding:

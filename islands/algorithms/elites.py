@@ -34,7 +34,7 @@ class MapElites(ByBehaviour):
         elites = elites_in(memory)
         chosen = self._parents(elites, stream(*key, Purpose.DIVERSITY))
         genomes, limited = breed(elites.genomes, chosen, self.breeding_for(told), boost, key)
-        following = next_representatives(told.species, told.population.genomes, stream(*key, Purpose.PARENTS, slot=1))
+        following = next_representatives(told.species, told.population, stream(*key, Purpose.PARENTS, slot=1))
         following = replace(following, threshold=adapted_threshold(told.species, self.config.speciation))
         return Offspring(genomes, following, limited, memory)
 

@@ -15,8 +15,9 @@ derives from its muscle's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,12 +123,55 @@ _TELLING = sorted(
 """All of these columns, those first in which genomes are likeliest to differ."""
 
 
-@dataclass(frozen=True)
-class Population:
-    """P genomes with what the last evaluation said of them."""
+class Newcomers(NamedTuple):
+    """M genomes that have taken the slots of others."""
 
     genomes: Genomes
+    slots: Array  # int64 [M]
+
+
+@dataclass(frozen=True)
+class Population:
+    """P genomes with what the last evaluation said of them.
+
+    To let `newcomers` in copies nothing: whom they replace lies in `born` as before, and is none of the population.
+    """
+
+    born: Genomes
     fitness: npt.NDArray[np.float32]  # [P], higher is better; NaN: not evaluated, or the evaluation failed
+    newcomers: Newcomers | None = None
+
+    @cached_property
+    def genomes(self) -> Genomes:
+        """All of them as one batch, slot by slot; copied where there are newcomers."""
+        if self.newcomers is None:
+            return self.born
+        genomes, slots = self.newcomers
+        return replace(self.born, slots.tolist(), [take(genomes, [row]) for row in range(genomes.count)])
+
+    @cached_property
+    def rows(self) -> Array:
+        """Where each slot's genome lies (int64 [P]): its row in `born` followed by the newcomers."""
+        rows = np.arange(self.born.count)
+        if self.newcomers is not None:
+            rows[self.newcomers.slots] = self.born.count + np.arange(self.newcomers.genomes.count)
+        return rows
+
+    def take(self, slots: Array) -> Genomes:
+        """The genomes in these slots (int64 [N]), copied."""
+        if self.newcomers is None:
+            return take(self.born, slots)
+        places = self.rows[slots] - self.born.count
+        new = np.flatnonzero(places >= 0)
+        came = [take(self.newcomers.genomes, [place]) for place in places[new]]
+        return replace(take(self.born, slots), new.tolist(), came)
+
+    def measured(self, measure: Callable[[Genomes], Array]) -> Array:
+        """What `measure` gives for each genome of a batch ([P])."""
+        values = measure(self.born)
+        if self.newcomers is not None:
+            values[self.newcomers.slots] = measure(self.newcomers.genomes)
+        return values
 
     def digest(self) -> str:
         """SHA-256 of genomes and fitness: equal digests, equal populations bit for bit."""
@@ -236,8 +280,16 @@ def inverse(order: Array) -> Array:
 
 
 def concatenate(parts: Sequence[Genomes]) -> Genomes:
-    """Several batches as one, in order; columns must agree."""
-    return _joined([(part, 0, part.count) for part in parts])
+    """Several batches as one, in order, which is the first where that is all; columns must agree."""
+    return parts[0] if len(parts) == 1 else _joined([(part, 0, part.count) for part in parts])
+
+
+def gathered(places: Sequence[tuple[Genomes, int]]) -> Genomes:
+    """The genomes at these (batch, row), as one batch: the very one where they are all of it, in its order."""
+    batch = places[0][0]
+    if len(places) == batch.count and all(some is batch and row == at for at, (some, row) in enumerate(places)):
+        return batch
+    return _joined([(some, row, row + 1) for some, row in places])
 
 
 def _joined(runs: Sequence[tuple[Genomes, int, int]]) -> Genomes:
@@ -274,14 +326,45 @@ def encode(genomes: Genomes, row: int) -> bytes:
     return bytes(tensors.written(columns))
 
 
-def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
-    """The genomes of `encode`d bytes as one batch.
+class Unfit(ValueError):
+    """Bytes that are not a whole, finite genome of a layout.
 
-    Raises ValueError with the reason (shape, not-finite or unreadable) when bytes are not a whole, finite genome of
-    this layout.
+    `reason`: shape, not-finite or unreadable. `place`: theirs among those that were given.
     """
-    decoded = [_decode_one(blob, layout) for blob in blobs]
+
+    def __init__(self, message: str, place: int) -> None:
+        self.reason, self.place = message.split(":")[0], place
+        super().__init__(message)
+
+
+def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
+    """The genomes of `encode`d bytes as one batch; Unfit for the first of them that is none of this layout."""
+    if (genomes := _decode_together(blobs, layout)) is not None:
+        return genomes
+    decoded = []
+    for place, blob in enumerate(blobs):
+        try:
+            decoded.append(_decode_one(blob, layout))
+        except ValueError as error:
+            raise Unfit(str(error), place) from error
     return decoded[0] if len(decoded) == 1 else concatenate(decoded)
+
+
+def _decode_together(blobs: Sequence[bytes], layout: Layout) -> Genomes | None:
+    """The batch, when there is nothing to say against any of them; else None."""
+    try:
+        read = tensors.read_together(blobs)
+        columns = {name: column for name, (column, _) in read.items()}
+        for start_name, names in _TABLES.items():
+            ends = columns[start_name].reshape(len(blobs), 2)
+            lengths = (ends[:, 1] - ends[:, 0]).tolist()
+            if ends[:, 0].any() or any(name in read and read[name][1] != lengths for name in names):
+                return None
+            columns[start_name] = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        genomes = read_back(columns)
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return None if read["shared"][1] != [1] * len(blobs) or flaw(genomes, layout) else genomes
 
 
 def _decode_one(blob: bytes, layout: Layout) -> Genomes:
@@ -368,11 +451,12 @@ def equal(one: Genomes, row: int, other: Genomes, slot: int) -> bool:
 
 def rows_equal_to(genomes: Genomes, other: Genomes, slot: int) -> list[int]:
     """The rows of `genomes` that equal genome `slot` of `other`; a few vectorised comparisons sort most out."""
-    alike = (genomes.shared == other.shared[slot]).all(axis=1)
+    alike = np.ones(genomes.count, bool)
     for start_name in _TABLES:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         alike &= a[1:] - a[:-1] == b[slot + 1] - b[slot]
     rows = np.flatnonzero(alike)
+    rows = rows[(genomes.shared[rows] == other.shared[slot]).all(axis=1)]
     for start_name, name in _TELLING[:3]:
         a, b = getattr(genomes, start_name), getattr(other, start_name)
         if b[slot + 1] > b[slot]:

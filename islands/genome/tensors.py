@@ -4,7 +4,7 @@ checkpoints that are as large as its population."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,26 @@ def read(data: bytes) -> dict[str, npt.NDArray[Any]]:
         name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
         for name, entry in deserialize(data)
     }
+
+
+def read_together(blobs: Sequence[bytes]) -> dict[str, tuple[npt.NDArray[Any], list[int]]]:
+    """As `read`, of several that have the same columns: those one after another, and how many rows each had.
+
+    ValueError where columns differ in more than that.
+    """
+    tables = [dict(deserialize(blob)) for blob in blobs]
+    if any(table.keys() != tables[0].keys() for table in tables):
+        raise ValueError("other columns")
+    joined = {}
+    for name, one in tables[0].items():
+        entries = [table[name] for table in tables]
+        kind, (_, *rest) = one["dtype"], one["shape"]
+        if any(entry["dtype"] != kind or entry["shape"][1:] != rest for entry in entries):
+            raise ValueError(f"another {name}")
+        data = bytearray().join([entry["data"] for entry in entries])
+        rows = [entry["shape"][0] for entry in entries]
+        joined[name] = np.frombuffer(data, _DTYPES[kind]).reshape(sum(rows), *rest), rows
+    return joined
 
 
 def written(columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None) -> bytearray:

@@ -21,7 +21,7 @@ def make_outbox(pool, name="a", epoch=1, keep=4, lock_timeout=5.0):
     return Outbox(pool, name, epoch, keep, lock_timeout)
 
 
-def make_reader(pool, own="reader", max_bytes=1 << 20, lock_timeout=5.0, check=lambda genome: None, **kwargs):
+def make_reader(pool, own="reader", max_bytes=1 << 20, lock_timeout=5.0, check=lambda genomes: None, **kwargs):
     return Reader(pool, own, max_bytes, lock_timeout, check, **kwargs)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from islands.config import BodyConfig, Config, CrossoverConfig, MutationConfig, NetworkConfig
-from islands.genome.population import concatenate, equal, take
+from islands.genome.population import Newcomers, Population, concatenate, equal, take
 from islands.loop import breeding_of
 from islands.reproduction import LIMITS, Plan, breed, plan, rates_of, reproduce, sizes
 from islands.rng import Purpose, stream
@@ -97,6 +97,26 @@ def test_a_child_depends_on_its_parents_and_its_slot_alone(config: Config, key: 
     assert all(equal(some, slot, children, slot) for slot in range(fewer))
 
 
+@given(configurations(), st.integers(0, 2**32), st.lists(st.integers(0, 11), unique=True, min_size=1, max_size=12))
+@examples(15)
+def test_newcomers_breed_as_if_copied_into_their_slots(config: Config, key: int, slots: list[int]) -> None:
+    stock, strangers = (Stock(replace(config, mutation=MutationConfig(**WILD)), 12, key + one) for one in (0, 1))
+    stock.age(2, key)
+    strangers.age(4, key)
+    came = take(strangers.genomes, np.arange(len(slots)))
+    fitness = np.random.default_rng(key).permutation(12).astype(np.float32)
+    mixed = Population(stock.genomes, fitness, Newcomers(came, np.array(slots)))
+    order = np.arange(12)
+    order[slots] = 12 + np.arange(len(slots))
+    copied = Population(take(concatenate([stock.genomes, came]), order), fitness)
+    assert mixed.digest() == copied.digest()
+    breeding, species = breeding_of(stock.config, stock.task), sorted_into(np.arange(12) % 4, of=stock.genomes)
+    one, other = (reproduce(population, species, breeding, 1.0, (key, 0, 5)) for population in (mixed, copied))
+    for a, b in ((one.genomes, other.genomes), (one.species.representative, other.species.representative)):
+        assert Population(a, fitness).digest() == Population(b, fitness).digest()
+    assert one.limited == other.limited
+
+
 def test_children_of_another_slot_island_generation_or_seed_differ() -> None:
     stock = Stock(configured("neat"), 1)
     breeding = breeding_of(stock.config, stock.task)
@@ -168,7 +188,7 @@ def test_reproduction_is_a_plan_carried_out_and_species_that_go_on(mode: str) ->
     fitness = np.random.default_rng(1).permutation(40).astype(np.float32)
     species = sorted_into(np.arange(40) % 5, best=[1.0] * 5, improved=[3] * 5, of=stock.genomes)
     breeding, key = breeding_of(stock.config, stock.task), (4, 2, 9)
-    after = reproduce(stock.genomes, fitness, species, breeding, 1.0, key)
+    after = reproduce(stock.people(fitness), species, breeding, 1.0, key)
     chosen = plan(fitness, sizes(stock.genomes), species, breeding.config, stream(*key, Purpose.PARENTS))
     children, limited = breed(stock.genomes, chosen, breeding, 1.0, key)
     assert after.genomes.count == 40 and after.limited == limited

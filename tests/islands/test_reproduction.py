@@ -50,7 +50,7 @@ def test_the_fitter_leave_more_descendants_in_the_next_generation(method: str) -
     )  # fmt: skip
     fitness = np.random.default_rng(5).permutation(150).astype(np.float32)
     species = sorted_into(np.arange(150) % 4, of=stock.genomes)
-    after = reproduce(stock.genomes, fitness, species, breeding_of(config, stock.task), 1.0, (1, 0, 4)).genomes
+    after = reproduce(stock.people(fitness), species, breeding_of(config, stock.task), 1.0, (1, 0, 4)).genomes
     copies = np.array([len(rows_equal_to(after, stock.genomes, row)) for row in range(150)])
     assert copies.sum() == 150
     assert spearmanr(fitness, copies).statistic > 0.5
@@ -114,7 +114,7 @@ def test_what_is_passed_on_is_unchanged_bit_for_bit_while_all_else_mutates(metho
     fitness = np.random.default_rng(2).permutation(60).astype(np.float32)
     label = np.repeat([0, 1, 2], [40, 15, 5])
     after = reproduce(
-        stock.genomes, fitness, sorted_into(label, of=stock.genomes), breeding_of(config, stock.task), 1.0, (1, 0, 3)
+        stock.people(fitness), sorted_into(label, of=stock.genomes), breeding_of(config, stock.task), 1.0, (1, 0, 3)
     ).genomes
     kept = [row for row in range(60) if rows_equal_to(after, stock.genomes, row)]
     champions = [int(np.flatnonzero(label == s)[np.argmax(fitness[label == s])]) for s in (0, 1)]
@@ -224,7 +224,7 @@ def test_only_speciation_lets_stagnant_species_die(method: str) -> None:
     species = sorted_into(label, best=[36.0, 37.0, 38.0, 39.0], improved=[0, 0, 0, 0], of=stock.genomes)
     config = selecting(method, 0.0, rate=0.0)
     quiet = replace(config, mutation=replace(config.mutation, **QUIET), selection=SelectionConfig(method, cull=0.0))  # type: ignore[arg-type]
-    after = reproduce(stock.genomes, fitness, species, breeding_of(quiet, stock.task), 1.0, (1, 0, 99))
+    after = reproduce(stock.people(fitness), species, breeding_of(quiet, stock.task), 1.0, (1, 0, 99))
     living = {int(label[row]) for row in range(40) if rows_equal_to(after.genomes, stock.genomes, row)}
     assert living == ({2, 3} if method == "speciation" else {0, 1, 2, 3})
     assert after.species.number.tolist() == ([12, 13] if method == "speciation" else [10, 11, 12, 13])

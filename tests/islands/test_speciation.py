@@ -103,7 +103,7 @@ def test_every_genome_is_in_the_first_species_within_the_threshold_or_founds_one
     assert numbers(species) == sorted_by_hand(stock.genomes, nobody, policy)
     for generation in (1, 2):
         stock.age(1, **MILD)
-        before = next_representatives(species, stock.genomes, stream(1, 2, generation, Purpose.PARENTS))
+        before = next_representatives(species, stock.people(), stream(1, 2, generation, Purpose.PARENTS))
         species = speciate(stock.genomes, before, policy, generation)
         assert numbers(species) == sorted_by_hand(stock.genomes, before, policy)
     if threshold in (0.001, 1000.0):
@@ -121,7 +121,7 @@ def test_through_the_generations_every_label_is_valid_and_every_number_stays(
     for generation in range(1, 5):
         check(species, COUNT)
         alive = restrict(species, np.arange(min(species.count, 6)))
-        before = next_representatives(alive, stock.genomes, stream(key, 0, generation, Purpose.PARENTS))
+        before = next_representatives(alive, stock.people(), stream(key, 0, generation, Purpose.PARENTS))
         before = replace(before, threshold=adapted_threshold(alive, policy))
         stock.age(1, key, **MILD)
         species = note_progress(speciate(stock.genomes, before, policy, generation), np.zeros(COUNT), generation)
@@ -137,7 +137,7 @@ def test_a_representative_is_a_member_of_its_species_and_each_member_s_turn_come
     species = found_species(stock.genomes, SpeciationConfig(target=4), 0)
     chosen: list[set[int]] = [set() for _ in range(species.count)]
     for draw in range(200):
-        after = next_representatives(species, stock.genomes, stream(draw, 0, 0, Purpose.PARENTS))
+        after = next_representatives(species, stock.people(), stream(draw, 0, 0, Purpose.PARENTS))
         for s in range(species.count):
             (row,) = rows_equal_to(stock.genomes, after.representative, s)
             assert species.label[row] == s
@@ -151,8 +151,8 @@ def test_a_representative_depends_on_its_species_alone() -> None:
     stock = Stock(configured("pure"), COUNT)
     species = found_species(stock.genomes, SpeciationConfig(target=4), 0)
     key = stream(1, 0, 0, Purpose.PARENTS)
-    whole = next_representatives(species, stock.genomes, key)
-    fewer = next_representatives(restrict(species, np.array([2, 0])), stock.genomes, key)
+    whole = next_representatives(species, stock.people(), key)
+    fewer = next_representatives(restrict(species, np.array([2, 0])), stock.people(), key)
     assert rows_equal_to(whole.representative, fewer.representative, 0) == [2]
     assert rows_equal_to(whole.representative, fewer.representative, 1) == [0]
 
@@ -212,7 +212,7 @@ def test_sorting_some_slots_anew_leaves_the_others_where_they_are(
     newcomers, order = Stock(configured("neat"), COUNT, key).genomes, np.arange(COUNT)
     order[rows] = COUNT + np.arange(len(rows))
     mixed = take(concatenate([stock.genomes, newcomers]), order)
-    after = speciate(mixed, species, policy, 3, np.array(rows))
+    after = speciate(take(mixed, rows), species, policy, 3, np.array(rows))
     check(after, COUNT)
     was, now = numbers(species), numbers(after)
     assert [now[row] for row in range(COUNT) if row not in rows] == [

@@ -56,7 +56,8 @@ def poison() -> None:
 
     def poisoned(self: Evolution, islands: Sequence[Island], came: Sequence[Immigrants]) -> Any:
         note = islands[0].place.path / "poison"
-        blobs = [encode(genome, 0) for some in came for genome in some.genomes]
+        batches = [some.genomes for some in came if some.genomes]
+        blobs = [encode(genomes, row) for genomes in batches for row in range(genomes.count)]
         if blobs and not note.exists():
             note.write_bytes(blobs[0])
         if blobs and note.read_bytes() in blobs:

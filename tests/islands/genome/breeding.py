@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from islands.config import BodyConfig, Config, MutationConfig, NetworkConfig, PelletsConfig
 from islands.genome import marking
 from islands.genome.initial import draw_genomes
-from islands.genome.population import BODY_GENES, MUSCLE_GENES, SHARED_GENES, Genomes, Layout
+from islands.genome.population import BODY_GENES, MUSCLE_GENES, SHARED_GENES, Genomes, Layout, Population
 from islands.loop import breeding_of
 from islands.networks import input_marks, input_slots
 from islands.reproduction import Plan, breed
@@ -62,6 +62,10 @@ class Stock:
     @property
     def count(self) -> int:
         return self.genomes.count
+
+    def people(self, fitness: np.ndarray | None = None) -> Population:
+        """The genomes as a population, of that fitness."""
+        return Population(self.genomes, np.zeros(self.count, np.float32) if fitness is None else fitness)
 
     def bred(
         self, genomes: Genomes | None = None, second: Sequence[int] | None = None, key: int = 1, **rates: float
