@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from islands import loading, threads
+from islands import loading, process, threads
 from islands.algorithms import Told, breeder_of
 from islands.config import Config
 from islands.genome.population import Population
@@ -35,6 +35,7 @@ WARM_UP = 2
 
 def measure(config: Config, allowed: int) -> dict[str, object]:
     """The figures of `evolab benchmark` for this process, which may use `allowed` threads."""
+    process.give_large_memory_back()
     began = time.perf_counter()
     task = make(config)
     breeder = breeder_of(breeding_of(config, task))

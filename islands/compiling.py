@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numba.core.registry import cpu_target
 
-from islands import rng
+from islands import rng, threads
 from islands.config import Config
 from islands.kernel import FOLDER
 from islands.tasks import Task
@@ -121,7 +121,7 @@ def _meanwhile(work: Callable[[Config, Task], None], config: Config, task: Task)
 
     Yields whether another process does it.
     """
-    cores, ready = _cores(), _ready(config, task)
+    cores, ready = threads.cores(), _ready(config, task)
     if ready is None or config.algorithm != "ga" or len(cores) < 2 or ready.exists():
         yield False
         return
@@ -149,15 +149,6 @@ def _ready(config: Config, task: Task) -> Path | None:
     processor = cpu_target.target_context.codegen().magic_tuple()
     kind = repr((processor, config.task.name, config.mode, config.device, tuple(task.layout)))
     return FOLDER / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.ready"
-
-
-def _cores() -> set[int]:
-    """The cores of whoever started this process, which may have pinned it to one of them, and its own."""
-    own = os.sched_getaffinity(0)
-    try:
-        return own | os.sched_getaffinity(os.getppid())
-    except OSError:
-        return own
 
 
 def _and_no_more(work: Callable[[Config, Task], None], config: Config, task: Task) -> None:

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-LARGE = 1 << 20
-"""Bytes from which on an array has pages of its own."""
-_MMAP_THRESHOLD = -3
+LARGE, FREE = 3 << 19, 1 << 23
+"""Bytes from which on an array has pages of its own, and of free memory that a process keeps for its next arrays."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -47,9 +47,14 @@ def is_alive(identity: dict[str, Any]) -> bool:
 
 
 def give_large_memory_back() -> None:
-    """Let freed arrays of `LARGE` and more go back at once; glibc keeps up to 32 MB of each kind for later use."""
+    """Let freed arrays of `LARGE` and more go back at once; glibc keeps up to 32 MB of each kind for later use.
+
+    Up to `FREE` of smaller ones stay: getting pages anew took 1 % of a generation (population 500, pellets).
+    """
     with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_MMAP_THRESHOLD, LARGE)
+        allocator.mallopt(_TRIM_THRESHOLD, FREE)
 
 
 def compute_in_batch() -> None:

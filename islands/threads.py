@@ -24,6 +24,15 @@ VARIABLES = (
 """What has to be in an island's environment before it starts."""
 
 
+def cores() -> set[int]:
+    """The cores of whoever started this process, which may have pinned it to one of them, and its own."""
+    own = os.sched_getaffinity(0)
+    try:
+        return own | os.sched_getaffinity(os.getppid())
+    except OSError:
+        return own
+
+
 def torch_module() -> Any:
     """PyTorch, imported now if it was not, with both of its thread pools held to OMP_NUM_THREADS (1 where unset)."""
     loaded = "torch" in sys.modules

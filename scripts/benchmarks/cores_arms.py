@@ -2,7 +2,9 @@
 
 All three live at once, and all but one are stopped (SIGSTOP): rounds of some seconds, each arm once, in an order that
 turns round every time (ABBA), so that what else the machine does meets all alike. What is measured lies between
-generations, never in a start. Work is the same because bodies and networks stay as large as they are.
+generations, never in a start. Work is the same because bodies and networks stay as large as they are; but creatures
+that move otherwise take a few per cent more or less to simulate, and populations drift apart: so each round has another
+seed, and begins with the same genomes in all arms.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ TITLES = {
 ROUNDS, SLICE, SETTLING = 6, 4.0, 0.6
 """Rounds; seconds of a slice, and before it, until the caches are the arm's own again."""
 WARM_UP = 5
+LAST = 100
+"""So many generations of each island tell what evaluation takes."""
 EFFICIENCY, UTILISATION = 0.97, 0.97
 QUIET = 0.02
 """Foreign load, as a share of the cores, up to which the clock judges."""
@@ -66,6 +70,11 @@ class Arm:
             total += line["generation"] + min(1.0, (now - line["time"]) / max(line["seconds"], 1e-9))
         return total
 
+    def evaluation(self) -> float:
+        """Seconds that its last generations spent on evaluation, the mean of them."""
+        lines = [line for place in self.run.islands() for line in files.tail_jsonl(place.metrics, LAST)]
+        return statistics.fmean(line["evaluate_seconds"] for line in lines)
+
     def cpu(self) -> float:
         """CPU seconds of its islands."""
         return sum(map(runs.cpu_seconds, self.pids))
@@ -80,10 +89,10 @@ def measure(quick: bool) -> dict[str, Any]:
     cpus = cores.usable().cpus
     rounds, seconds = (4, 2.0) if quick else (ROUNDS, SLICE)
     slices: dict[str, list[dict[str, float]]] = {name: [] for name in TITLES}
-    with tempfile.TemporaryDirectory(prefix="evolab-cores-") as folder, arms(Path(folder), cpus) as all_arms:
-        for number in range(rounds):
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="evolab-cores-") as folder, arms(Path(folder), cpus, number) as made:
             for name in list(TITLES)[:: 1 if number % 2 else -1]:
-                slices[name].append(one_slice(all_arms[name], cpus, seconds))
+                slices[name].append(one_slice(made[name], cpus, seconds) | {"evaluation": made[name].evaluation()})
             print(f"round {number + 1} of {rounds}: {_told(slices)}", file=sys.stderr, flush=True)
     return {"cores": len(cpus), "seconds": seconds, "slices": slices}
 
@@ -93,11 +102,11 @@ def _told(slices: dict[str, list[dict[str, float]]]) -> str:
 
 
 @contextlib.contextmanager
-def arms(folder: Path, cpus: Sequence[int]) -> Iterator[dict[str, Arm]]:
+def arms(folder: Path, cpus: Sequence[int], seed: int) -> Iterator[dict[str, Arm]]:
     """All three, begun, warm and stopped; ended with the block."""
-    config = presets.resolve(PRESET, [*SETTINGS, "migration.every=0"])
+    config = presets.resolve(PRESET, [*SETTINGS, f"seed={seed}", "migration.every=0"])
     with contextlib.ExitStack() as ends:
-        made = {"migrating": ends.enter_context(_migrating(folder, len(cpus)))}
+        made = {"migrating": ends.enter_context(_migrating(folder, len(cpus), seed))}
         for name, count in (("independent", len(cpus)), ("alone", 1)):
             names = tuple((f"island-{index:03}", config.seed) for index in range(count))
             run = run_dirs.make(folder / name, config, run_dirs.Plan("launch", PRESET, names))
@@ -113,8 +122,8 @@ def arms(folder: Path, cpus: Sequence[int]) -> Iterator[dict[str, Arm]]:
 
 
 @contextlib.contextmanager
-def _migrating(folder: Path, count: int) -> Iterator[Arm]:
-    settings = [part for each in SETTINGS for part in ("--set", each)]
+def _migrating(folder: Path, count: int, seed: int) -> Iterator[Arm]:
+    settings = [part for each in (*SETTINGS, f"seed={seed}") for part in ("--set", each)]
     run = RunDir(folder / "migrating")
     command = [sys.executable, "-P", "-m", "launcher", "launch", "-c", PRESET, "--islands", str(count), "--out",
                str(run.path), *settings]  # fmt: skip
@@ -151,14 +160,25 @@ def section(found: dict[str, Any]) -> str:
             title.format(count=count),
             times([1e3 * each["cpu"] for each in slices[name]]),
             times([1e3 * each["wall"] for each in slices[name]]),
+            times([1e3 * each["evaluation"] for each in slices[name]]),
             f"{statistics.median(each['utilisation'] for each in slices[name]):.1%}",
             times([each["foreign"] for each in slices[name]]),
         )
         for name, title in TITLES.items()
     ]
-    header = ("arm", "CPU a generation, ms", "wall a generation and core, ms", "its cores used", "cores used by others")
-    about = f"{len(slices['alone'])} rounds of {found['seconds']:g} s an arm, in turns, `{PRESET}` with bodies and "
-    about += "networks that stay as large as they are. Medians (range); the launcher's CPU is counted with its islands."
+    header = (
+        "arm",
+        "CPU a generation, ms",
+        "wall a generation and core, ms",
+        "of it evaluation",
+        "its cores used",
+        "cores used by others",
+    )
+    about = (
+        f"{len(slices['alone'])} rounds of {found['seconds']:g} s an arm, in turns, each with another seed, `{PRESET}`"
+    )
+    about += " with bodies and networks that stay as large as they are. Medians (range); the launcher's CPU is counted"
+    about += " with its islands."
     return f"{about}\n\n{table(header, rows)}\n\n{verdicts(found)}"
 
 
@@ -182,16 +202,29 @@ def left_over(each: dict[str, float], count: int) -> float:
 def verdicts(found: dict[str, Any]) -> str:
     """Efficiency and utilisation against their bars."""
     wall, cpu = ratios(found, "independent", "wall"), ratios(found, "independent", "cpu")
-    judge, how = (wall, "by the clock") if quiet(found) else (cpu, "by CPU time, as the machine was not quiet")
+    same = with_the_same_work(found)
+    judge, how = (same, "by the clock") if quiet(found) else (cpu, "by CPU time, as the machine was not quiet")
     used = statistics.median(each["utilisation"] for each in found["slices"]["migrating"])
     left = statistics.median(left_over(each, found["cores"]) for each in found["slices"]["migrating"])
     return (
-        f"Migrating islands against independent processes: {times(wall)} by the clock, {times(cpu)} by CPU time"
-        f" (at least {EFFICIENCY:g}: {_met(statistics.median(judge), EFFICIENCY)}, judged {how}). Against one island"
-        f" alone: {times(ratios(found, 'alone', 'wall'))} and {times(ratios(found, 'alone', 'cpu'))}."
+        f"Migrating islands against independent processes: {times(wall)} by the clock, {times(cpu)} by CPU time. Their"
+        f" populations come to move otherwise, and evaluation alone, in which no migration has a part, compares as"
+        f" {times(ratios(found, 'independent', 'evaluation'))}; with the same work in both, {times(same)} (at least"
+        f" {EFFICIENCY:g}: {_met(statistics.median(judge), EFFICIENCY)}, judged {how}). Against one island alone:"
+        f" {times(ratios(found, 'alone', 'wall'))} and {times(ratios(found, 'alone', 'cpu'))}."
         f" Utilisation by the islands: {used:.1%} of the cores, {left:.1%} of what others left of them"
         f" (at least {UTILISATION:.0%}: {_met(used if quiet(found) else left, UTILISATION)})."
     )
+
+
+def with_the_same_work(found: dict[str, Any]) -> list[float]:
+    """As `ratios` by the clock, had evaluation taken in both arms what it took on the average of them."""
+    slices = found["slices"]
+    same = []
+    for a, b in zip(slices["migrating"], slices["independent"], strict=True):
+        evaluation = (a["evaluation"] + b["evaluation"]) / 2
+        same.append((evaluation + b["wall"] - b["evaluation"]) / (evaluation + a["wall"] - a["evaluation"]))
+    return same
 
 
 def _met(value: float, bar: float) -> str:

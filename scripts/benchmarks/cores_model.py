@@ -106,8 +106,8 @@ class Sea:
         self.cost, self.islands, self.generations = cost, islands, generations
         among = islands if crowded else 1
         own = RecordConfig().checkpoint_seconds
-        self._checkpoints = max(own, crowd.spacing(among, crowd.CHECKPOINTS)) if crowded else 0.0
-        self._beats = max(1 / BEATS, crowd.spacing(among, crowd.HEARTBEATS))
+        self._checkpoints = max(own, crowd.spacing(among, crowd.CHECKPOINTS, islands)) if crowded else 0.0
+        self._beats = max(1 / BEATS, crowd.spacing(among, crowd.HEARTBEATS, islands))
         self.computed = 0.0
         self._draw = random.Random(1)
         self._disk = [0.0] * cost.servers  # when each of its servers is free

@@ -209,3 +209,19 @@ def test_a_process_whose_island_another_one_has_taken_ends_and_writes_nothing_mo
     code, told = ended(begun)
     assert code == 75 and "another process has this island" in told
     assert len(files.read_jsonl(island.metrics)) <= lived + 1, "no more than what was under way"
+
+
+def pages(folder, begin, generations):
+    """Pages that the kernel has given an island which evolves 500 creatures for so many generations."""
+    growing = ("mutation.add_node=0.5", "mutation.add_connection=0.5", "record.checkpoint_seconds=60")
+    process = begin(make_run(folder, tiny("mode=neat", "population=500", f"generations={generations}", *growing)))
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.communicate()[1]
+    return used.ru_minflt
+
+
+def test_a_generation_lives_in_the_pages_of_those_before_it(memory_folder, begin):
+    pages(memory_folder / "first", begin, 1)  # kernels that are not in the cache yet
+    few, many = (pages(memory_folder / str(n), begin, n) for n in (20, 120))
+    assert (many - few) / 100 < 40
