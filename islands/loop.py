@@ -25,7 +25,7 @@ from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
 from islands.genome.initial import CONNECTIVITY, FirstDraw
-from islands.genome.population import Population, concatenate, encode, take
+from islands.genome.population import Genomes, Population, concatenate, encode, take
 from islands.genome.population import replace as replace_genomes
 from islands.migration import NOBODY, Exchange, Immigrants, Migrator
 from islands.record import Recorder, summarise
@@ -168,7 +168,7 @@ class Evolution:
             for island, generation in zip(islands, generations, strict=True)
         ]
         self._evaluating = list(islands)
-        genomes = concatenate(batches)
+        genomes = _as_one(batches)
         scored = evaluate(self.task, genomes, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
         share = [(wall / len(islands), used / len(islands))] * len(islands)
@@ -312,7 +312,7 @@ class Evolution:
             return [None] * len(islands)
         keys = [stream(*island.key(some.generation), Purpose.PELLETS) for island, some, _ in scored]
         batches = [genomes for *_, genomes in scored]
-        genomes, sizes = concatenate(batches), [batch.count for batch in batches]
+        genomes, sizes = _as_one(batches), [batch.count for batch in batches]
         found = iter(evaluate(self.task, genomes, np.array(keys), self.config.evaluation.episodes, sizes=sizes))
         for island, *_ in scored:
             island.spend("migrate_seconds", (time.perf_counter() - began) / len(scored))
@@ -399,6 +399,11 @@ class Evolution:
         }
         island.recorder.result(state, champion, island.stopped, island.seed)
         island.recorder.beat("done", state, force=True)
+
+
+def _as_one(batches: Sequence[Genomes]) -> Genomes:
+    """All of them as one batch, copied where there are several."""
+    return batches[0] if len(batches) == 1 else concatenate(batches)
 
 
 def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

@@ -90,7 +90,7 @@ def test_who_stops_stops_the_helper_too(empty: Path) -> None:
 
 def test_an_island_that_is_pinned_to_one_core_may_compile_on_those_of_whoever_started_it() -> None:
     script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    script += "from islands.compiling import _cores; print(sorted(_cores()))"
+    script += "from islands.threads import cores; print(sorted(cores()))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(sorted(os.sched_getaffinity(0)))

@@ -265,7 +265,8 @@ def test_a_launch_or_resume_that_cannot_write_its_own_files_ends_with_75_in_one_
 
 def _saved(island: IslandDir) -> int:
     """The generation that an island's newest checkpoint is named by; -1 where there is none."""
-    return max((int(path.stem) for path in checkpoints_in(island.checkpoints)), default=-1)
+    saved = checkpoints_in(island.checkpoints) if island.checkpoints.exists() else []
+    return max((int(path.stem) for path in saved), default=-1)
 
 
 def _digests(run: RunDir, name: str) -> list[str]:
