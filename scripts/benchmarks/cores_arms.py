@@ -31,8 +31,9 @@ from scripts.chaos import runs
 from scripts.chaos.stalls import SAME_SIZE, all_running, launched
 
 PRESET = "neat_baseline"
-SETTINGS = (*SAME_SIZE, "body.min_nodes=6", "body.max_nodes=6", "body.max_muscles=5", runs.ENDLESS)
-"""Six nodes and five muscles, as in the middle of the first draw: every genome costs what another does."""
+SETTINGS = (*SAME_SIZE, "body.min_nodes=8", "body.max_nodes=8", "body.max_muscles=7", runs.ENDLESS)
+"""Eight nodes and seven muscles, as many as most have after ten generations: every genome costs what another does, and
+a generation nearly what one of the preset does."""
 TITLES = {
     "migrating": "{count} islands by `evolab launch`, migration on",
     "independent": "{count} processes, no migration, no launcher",
