@@ -131,10 +131,11 @@ class Outbox:
             self._last = self._recover(outbox)
             listed = newest_first(outbox)
             self._refuse_to_follow_a_newer_epoch(outbox, listed)
-            name = self._already_there(outbox, listed, header.name())
+            wanted = header.name()
+            name = self._already_there(outbox, listed, wanted)
             if name is None:
                 header = replace(header, sequence=self._last + 1)
-                name = header.name()
+                name = replace(wanted, sequence=header.sequence)  # of the same content
                 files.publish(self.path / str(name), self._encoded(header, migrants))
                 self._last = name.sequence
             else:

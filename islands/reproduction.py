@@ -248,15 +248,14 @@ def breed(
     The plan's rows are those of `genomes`, followed by those of `newcomers`.
     """
     layout, crossover = breeding.layout, breeding.config.crossover
-    newcomers = nobody(layout) if newcomers is None else newcomers
-    room, slots = draft_room(layout, genomes, newcomers)
+    room, slots = draft_room(layout, genomes, *([newcomers] if newcomers else []))
     count = len(chosen.first)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
     limited = np.zeros(LIMIT_KINDS, np.int64)
     draft: Draft = make_draft(room, layout)
     _breed(
-        genomes, newcomers, chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION), layout,
-        breeding.first, rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
+        genomes, newcomers or nobody(layout), chosen, stream(*key, Purpose.CROSSOVER), stream(*key, Purpose.MUTATION),
+        layout, breeding.first, rates_of(breeding.config, boost), draft, out, limited, np.zeros(slots + 1, np.uint64),
         crossover.disabled_rate, spreads_of(crossover.eta), *has(layout),
     )  # fmt: skip
     return trim(out), dict(zip(LIMITS, limited.tolist(), strict=True))
