@@ -414,14 +414,17 @@ def test_disk_and_open_files_stay_bounded_over_many_migrations(memory_folder):
     assert readers["a"].cursors == {"b": 1000}
 
 
-def write_many(pool, names, count, keep):
-    """A process of writers, one thread each."""
+def write_many(pool, names, count, keep, begun):
+    """A process of writers, one thread each, which stop half-way until somebody has `begun` to read.
+
+    Writers that publish without a break hold their locks nearly all the time; a reader may meet the last one only.
+    """
 
     def write(name):
         outbox = make_outbox(pool, name, keep=keep, lock_timeout=60.0)
-        assert [outbox.publish(g, migrants(name, g, 2, 200)).sequence for g in range(count)] == list(
-            range(1, count + 1)
-        )
+        for g in range(count):
+            assert g != count // 2 or begun.wait(600)
+            assert outbox.publish(g, migrants(name, g, 2, 200)).sequence == g + 1
 
     run_threads(write, names)
 
@@ -444,14 +447,15 @@ def run_threads(function, arguments):
         raise failures[0]
 
 
-def read_all(pool, own, names, count, answers):
-    """Take until every writer's last publication has come; send back what came, in order."""
+def read_all(pool, own, names, count, answers, begun):
+    """Take until every writer's last publication has come; send back what came, in order. `begun`: set at the first."""
     reader = make_reader(pool, own=own, lock_timeout=60.0)
     random_numbers, seen = random.Random(own), []
     while len(reader.cursors) < len(names) or min(reader.cursors.values()) < count:
         for arrival in reader.take(len(names), names, random_numbers.randrange, 0):
             assert is_whole(arrival), arrival.reason
             seen.append((arrival.source, arrival.sequence))
+            begun.set()
         assert reader.skipped == []
     answers.put((own, seen))
 
@@ -460,9 +464,12 @@ def race(folder, writers, count, keep, readers, processes=8):
     """`writers` writers in `processes` processes against `readers` reading processes; what each reader saw."""
     pool = make_pool(folder)
     names = [f"island-{i:03d}" for i in range(writers)]
-    answers = FORK.Queue()
-    reading = [FORK.Process(target=read_all, args=(pool, f"r{i}", names, count, answers)) for i in range(readers)]
-    writing = [FORK.Process(target=write_many, args=(pool, names[i::processes], count, keep)) for i in range(processes)]
+    answers, begun = FORK.Queue(), FORK.Event()
+    reading = [
+        FORK.Process(target=read_all, args=(pool, f"r{i}", names, count, answers, begun)) for i in range(readers)
+    ]
+    shares = [names[i::processes] for i in range(processes)]
+    writing = [FORK.Process(target=write_many, args=(pool, share, count, keep, begun)) for share in shares]
     for process in reading + writing:
         process.start()
     seen = dict(answers.get(timeout=3000) for _ in reading)
