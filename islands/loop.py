@@ -324,8 +324,7 @@ class Evolution:
             state = island.state
             done = island.migrator.settle(came, state.population, NOBODY if scores is None else scores.fitness)
             species, behaviour = state.species, state.behaviour
-            if scores is not None and done.slots:
-                assert done.population.newcomers is not None
+            if scores is not None and done.population.newcomers:
                 genomes, rows = done.population.newcomers
                 species = self.breeder.sort(genomes, species, state.generation, rows)
                 species = note_progress(species, done.population.fitness, state.generation)
@@ -353,8 +352,7 @@ class Evolution:
         made = self.breeder.first(island.key(island.state.generation))
         genomes = made.genomes
         if came := done.population.newcomers:
-            rows = range(came.genomes.count)
-            genomes = replace_genomes(genomes, rows, [take(came.genomes, [row]) for row in rows])
+            genomes = replace_genomes(genomes, range(came.genomes.count), came.genomes)
         return replace(made, genomes=genomes, species=renumbered(made.species, island.state.species.following))
 
     def reproduce(self, island: Island) -> None:

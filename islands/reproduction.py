@@ -248,7 +248,7 @@ def breed(
     The plan's rows are those of `genomes`, followed by those of `newcomers`.
     """
     layout, crossover = breeding.layout, breeding.config.crossover
-    room, slots = draft_room(layout, genomes, *([newcomers] if newcomers else []))
+    room, slots = draft_room(layout, *filter(None, (genomes, newcomers)))
     count = len(chosen.first)
     out = make_genomes(count, Room(*(count * rows for rows in room)), layout)
     limited = np.zeros(LIMIT_KINDS, np.int64)

@@ -147,7 +147,7 @@ class Population:
         if self.newcomers is None:
             return self.born
         genomes, slots = self.newcomers
-        return replace(self.born, slots.tolist(), [take(genomes, [row]) for row in range(genomes.count)])
+        return replace(self.born, slots, genomes)
 
     @cached_property
     def rows(self) -> Array:
@@ -163,8 +163,7 @@ class Population:
             return take(self.born, slots)
         places = self.rows[slots] - self.born.count
         new = np.flatnonzero(places >= 0)
-        came = [take(self.newcomers.genomes, [place]) for place in places[new]]
-        return replace(take(self.born, slots), new.tolist(), came)
+        return replace(take(self.born, slots), new, take(self.newcomers.genomes, places[new]))
 
     def measured(self, measure: Callable[[Genomes], Array]) -> Array:
         """What `measure` gives for each genome of a batch ([P])."""
@@ -305,11 +304,11 @@ def _joined(runs: Sequence[tuple[Genomes, int, int]]) -> Genomes:
     return Genomes(**joined)
 
 
-def replace(genomes: Genomes, slots: Sequence[int], newcomers: Sequence[Genomes]) -> Genomes:
-    """`genomes` with those at `slots` replaced by `newcomers`, one of one each. What stays is copied in long runs."""
+def replace(genomes: Genomes, slots: Sequence[int] | Array, newcomers: Genomes) -> Genomes:
+    """`genomes` with those at `slots` replaced by `newcomers`, in their order. What stays is copied in long runs."""
     runs, following = [], 0
-    for slot, number in sorted(zip(map(int, slots), range(len(newcomers)), strict=True)):
-        runs += [(genomes, following, slot), (newcomers[number], 0, 1)]
+    for slot, number in sorted(zip(map(int, slots), range(newcomers.count), strict=True)):
+        runs += [(genomes, following, slot), (newcomers, number, number + 1)]
         following = slot + 1
     return _joined([*runs, (genomes, following, genomes.count)])
 

@@ -100,7 +100,7 @@ def test_an_immigrant_from_afar_draws_a_search_towards_it_but_not_out_of_its_ran
     one = search(kind)
     first = one.first((1, 0, 0))
     stranger = genomes_of(np.full((1, vectors_of(first.genomes).shape[1]), 1e6, np.float32), one.pattern)
-    joined = first.__class__(replace_genomes(first.genomes, [3], [stranger]), first.species, {}, first.memory)
+    joined = first.__class__(replace_genomes(first.genomes, [3], stranger), first.species, {}, first.memory)
     fitness = np.where(np.arange(8) == 3, 9.0, np.arange(8.0))
     without, within = (
         one.breed(told(first, fitness), 1.0, (1, 0, 0)),

@@ -72,10 +72,10 @@ def test_batches_joined_in_order_are_the_batch_they_came_from(config: Config, ke
 @examples(25)
 def test_newcomers_take_their_slots_and_nobody_else_changes(config: Config, key: int, slots: list[int]) -> None:
     genomes, others = stocked(config, key).genomes, stocked(config, key + 1).genomes
-    newcomers = [take(others, [row]) for row in range(len(slots))]
+    newcomers = take(others, range(len(slots)))
     mixed = replace(genomes, slots, newcomers)
     for row in range(COUNT):
-        source = newcomers[slots.index(row)] if row in slots else take(genomes, [row])
+        source = take(newcomers, [slots.index(row)]) if row in slots else take(genomes, [row])
         assert same_bits(take(mixed, [row]), source)
 
 
