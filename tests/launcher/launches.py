@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from islands import files
-from islands.rundir import IslandDir, RunDir
+from islands.rundir import IslandDir, RunDir, checkpoints_in
 from launcher import events
 
 SCRIPT = Path(__file__).with_name("launch_stand_ins.py")
@@ -66,6 +66,12 @@ def at_generation(island: IslandDir, generation: int) -> Callable[[], dict[str, 
         return found if found.get("state") == "running" and (found["generation"] or 0) >= generation else None
 
     return look
+
+
+def saved(island: IslandDir) -> int:
+    """The generation that an island's newest checkpoint is named by, which may be behind its heartbeat's; -1: none."""
+    found = checkpoints_in(island.checkpoints) if island.checkpoints.exists() else []
+    return max((int(path.stem) for path in found), default=-1)
 
 
 def seen(island: IslandDir) -> list[dict[str, Any]]:

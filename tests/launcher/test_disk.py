@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from islands import checkpoint, faults, files
-from islands.rundir import IslandDir, RunDir, checkpoints_in
+from islands.rundir import RunDir, checkpoints_in
 from launcher import disk, events
 from launcher.disk import Disk, low, probe
 from launcher.status import living
-from tests.launcher.launches import ROOT, Launch, evolab, told, wait_for
+from tests.launcher.launches import ROOT, Launch, evolab, saved, told, wait_for
 
 TINY = [
     "-c",
@@ -171,7 +171,7 @@ def test_a_disk_that_takes_nothing_pauses_a_run_which_goes_on_by_itself_with_the
     with _launched(tmp_path, said, "-g", LONG, "--islands", count, "--out", run.path) as launched:
         islands = wait_for(lambda: run.plan.exists() and run.islands())
         for island in islands:
-            wait_for(lambda island=island: _saved(island) >= 5, within=60)  # a line comes before its checkpoint
+            wait_for(lambda island=island: saved(island) >= 5, within=60)  # a line comes before its checkpoint
         with trouble(small):
             began = time.time()
             wait_for(lambda: not any(map(living, islands)), within=30)
@@ -261,12 +261,6 @@ def test_a_launch_or_resume_that_cannot_write_its_own_files_ends_with_75_in_one_
                 assert (done.returncode, done.stdout, done.stderr.count("\n")) == (DISK, "", 1), done.stderr
                 assert done.stderr.startswith("evolab: cannot ")
         assert not RunDir(small / "new").plan.exists()
-
-
-def _saved(island: IslandDir) -> int:
-    """The generation that an island's newest checkpoint is named by; -1 where there is none."""
-    saved = checkpoints_in(island.checkpoints) if island.checkpoints.exists() else []
-    return max((int(path.stem) for path in saved), default=-1)
 
 
 def _digests(run: RunDir, name: str) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from islands import files
 from islands.rundir import IslandDir, RunDir
 from launcher.status import alive
-from tests.launcher.launches import beat, wait_for
+from tests.launcher.launches import beat, saved, wait_for
 
 ROOT = Path(__file__).parents[2]
 TINY = ["-c", "quick", "-p", "40", "--set", "task.duration=4"]
@@ -104,6 +104,7 @@ def test_a_killed_island_is_back_within_ten_seconds_and_nothing_published_is_los
     launched = start("launch", *TINY, "--islands", 4, "-g", 4000, "--out", "mine")
     islands = [RunDir(tmp_path / "mine").island(f"island-{k:03}") for k in range(4)]
     before = [wait_for(going(island)) for island in islands]
+    wait_for(lambda: saved(islands[0]) >= before[0]["generation"])  # a heartbeat may be ahead of the checkpoint
     outbox = tmp_path / "shared" / "mine" / "migration_pool" / "island-000"
     published = wait_for(lambda: [path for path in outbox.iterdir() if path.suffix == ".safetensors"])
     os.kill(before[0]["pid"], signal.SIGKILL)
