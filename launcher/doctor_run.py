@@ -96,18 +96,19 @@ def stalled(seen: Observed) -> Finding:
 
 
 def idle(seen: Observed) -> Finding:
-    """Islands that live, and hardly use their core."""
+    """Islands that live, and hardly use their core, by what keeps each from it."""
     found = [island for island in seen.living if island.busy < IDLE]
     if not found:
         return Finding("idle islands", "ok", "none")
-    first = min(found, key=lambda island: island.busy)
-    cause, cure = _cause(first)
-    return Finding(
-        "idle islands",
-        "warning",
-        f"{_names([island.name for island in found])}: {first.busy:.0%} of a core; {cause}",
-        cure,
+    alike: dict[str, list[Seen]] = {}
+    for island in sorted(found, key=lambda island: island.busy):
+        alike.setdefault(island.looks[-1].state, []).append(island)
+    causes, cures = zip(*(_cause(some[0]) for some in alike.values()), strict=True)
+    told = (
+        f"{_names([island.name for island in some])}: {some[0].busy:.0%} of a core; {cause}"
+        for some, cause in zip(alike.values(), causes, strict=True)
     )
+    return Finding("idle islands", "warning", "; ".join(told), "; ".join(dict.fromkeys(cures)))
 
 
 def threads(seen: Observed) -> Finding:

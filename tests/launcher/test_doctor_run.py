@@ -179,6 +179,15 @@ def test_an_island_that_waits_for_a_disk_is_told_with_the_place_in_the_kernel() 
     assert "disk (in nfs_wait_bit)" in looked(seen(waiting))["idle islands"][1]
 
 
+def test_islands_that_are_idle_for_different_reasons_are_not_told_to_have_one() -> None:
+    asleep = [island(name, cpu=0.0, state="S") for name in ("a", "b")]
+    verdict, told, do = looked(seen(island("c", cpu=0.05), *asleep, island("d")))["idle islands"]
+    assert verdict == "warning"
+    first, then = told.split("; c: ")
+    assert first.startswith("a, b: 0% of a core; it waits") and then.startswith("5% of a core; it is ready to run")
+    assert "island.log" in do and "fewer islands" in do
+
+
 def test_a_stall_that_computes_is_told_from_one_that_waits() -> None:
     computing, waiting = (island(cpu=cpu, state=state) for cpu, state in ((1.0, "R"), (0.0, "S")))
     computing.state = waiting.state = states.STALLED
