@@ -11,11 +11,10 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
@@ -105,19 +104,27 @@ class OpenOutbox:
     pool_id: str
     quarantine: Path
 
-    def names(self) -> list[str]:
-        """What is in the folder, at most LISTED, but for what begins with a dot (lock, temporary files), sorted."""
-        with os.scandir(self.fd) as entries:
-            return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), LISTED))
+    def names(self, tidy: bool = False) -> list[str]:
+        """What is in the folder, at most LISTED, but for what begins with a dot (lock, temporary files), sorted.
 
-    def remove_temporaries(self) -> None:
-        """Remove what writers killed in the middle of a write left; as far as the folder is looked at."""
+        `tidy`: remove what writers killed in the middle of a write left, as far as the folder is looked at.
+        """
+        found: list[str] = []
+        temporaries: list[str] = []
         with os.scandir(self.fd) as entries:
-            for entry in islice(entries, LISTED):
-                if entry.name.startswith(".") and entry.name.endswith(".tmp"):
-                    with suppress(OSError):
-                        fault_point("tidy.found")
-                        os.unlink(entry.name, dir_fd=self.fd)
+            for entry in entries:
+                name = entry.name
+                if not name.startswith("."):
+                    found.append(name)
+                    if len(found) == LISTED:
+                        break
+                elif tidy and name.endswith(".tmp") and len(temporaries) < LISTED:
+                    temporaries.append(name)
+        for name in temporaries:
+            with suppress(OSError):
+                fault_point("tidy.found")
+                os.unlink(name, dir_fd=self.fd)
+        return sorted(found)
 
     def load(self, text: str, largest: int, reader: str = "") -> tuple[Header, list[bytes]]:
         """The publication called `text`, verified against its name, its island and the pool; Refused otherwise.
@@ -199,9 +206,9 @@ def opened(path: Path, pool_id: str, quarantine: Path, timeout: float) -> Iterat
         os.close(fd)
 
 
-def newest_first(outbox: OpenOutbox) -> list[Name]:
-    """The publications in an outbox by what their names say, the highest sequence number first."""
-    names = filter(None, map(Name.parse, outbox.names()))
+def newest_first(texts: Iterable[str]) -> list[Name]:
+    """The publications among these names by what they say, the highest sequence number first."""
+    names = filter(None, map(Name.parse, texts))
     return sorted(names, key=lambda name: (name.sequence, name.epoch), reverse=True)
 
 

@@ -105,7 +105,7 @@ class Outbox:
         self._doors = _Doors(pool)
         self.path = files.make_folder(pool.outboxes / name)
         with suppress(LockTimeout), self._opened() as outbox:
-            self._last = self._recover(outbox)
+            self._recover(outbox)
 
     def publish(
         self, generation: int, migrants: Sequence[Migrant], hyperparameters: dict[str, float] | None = None
@@ -128,20 +128,20 @@ class Outbox:
 
     def _published(self, header: Header, migrants: Sequence[Migrant]) -> Publication:
         with self._opened() as outbox:
-            self._last = self._recover(outbox)
-            listed = newest_first(outbox)
+            names, last = self._recover(outbox)
+            listed = newest_first(names)
             self._refuse_to_follow_a_newer_epoch(outbox, listed)
             wanted = header.name()
             name = self._already_there(outbox, listed, wanted)
             if name is None:
-                header = replace(header, sequence=self._last + 1)
+                header = replace(header, sequence=last + 1)
                 name = replace(wanted, sequence=header.sequence)  # of the same content
                 files.publish(self.path / str(name), self._encoded(header, migrants))
-                self._last = name.sequence
+                self._last = last = name.sequence
             else:
                 files.sync_folder(self.path)  # whoever put it there may have died before that
             fault_point("outbox.published")
-            self._prune(outbox, name, self._last)
+            self._prune(outbox, names, name, last)
         return Publication(name.sequence, list(header.digests))
 
     @contextmanager
@@ -178,13 +178,13 @@ class Outbox:
     def _is_good(self, outbox: OpenOutbox, name: Name) -> bool:
         return is_good(outbox, name, self.max_bytes)
 
-    def _recover(self, outbox: OpenOutbox) -> int:
-        """The newest sequence number that this outbox has published; tidies up after a crash."""
-        outbox.remove_temporaries()
+    def _recover(self, outbox: OpenOutbox) -> tuple[list[str], int]:
+        """What lies in this outbox, tidied up after a crash, and the newest sequence number that it has published."""
+        names = outbox.names(tidy=True)
         fault_point("outbox.tidied")
-        if self._last is not None:
-            return self._last
-        return next((name.sequence for name in newest_first(outbox) if self._is_good(outbox, name)), 0)
+        if self._last is None:
+            self._last = next((name.sequence for name in newest_first(names) if self._is_good(outbox, name)), 0)
+        return names, self._last
 
     def _refuse_to_follow_a_newer_epoch(self, outbox: OpenOutbox, listed: list[Name]) -> None:
         newer = (name for name in listed if name.epoch > self.epoch and self._is_good(outbox, name))
@@ -197,9 +197,9 @@ class Outbox:
         same = (name for name in listed if (name.generation, name.digest) == (wanted.generation, wanted.digest))
         return next((name for name in same if self._is_good(outbox, name)), None)
 
-    def _prune(self, outbox: OpenOutbox, newest: Name, last: int) -> None:
-        """Keep the last `keep` publications, `newest` among them; what this island has not written is moved away."""
-        names = {text: Name.parse(text) for text in outbox.names()}
+    def _prune(self, outbox: OpenOutbox, found: list[str], newest: Name, last: int) -> None:
+        """Keep `newest` and of those `found` the last `keep` - 1; what this island has not written is moved away."""
+        names = {text: Name.parse(text) for text in found}
         foreign = [text for text, name in names.items() if name is None or name.sequence > last]
         for text in foreign[:_TIDIED]:
             outbox.move_to_quarantine(text, "name")

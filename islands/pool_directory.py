@@ -77,7 +77,7 @@ class Pool:
         with files.told_in_one_line(self.outboxes / name, "open"):
             try:
                 with self.opened(name, timeout) as outbox:
-                    by_epoch = sorted(newest_first(outbox), key=lambda entry: entry.epoch, reverse=True)
+                    by_epoch = sorted(newest_first(outbox.names()), key=lambda entry: entry.epoch, reverse=True)
                     newest = next((entry for entry in by_epoch if is_good(outbox, entry)), None)
             except FileNotFoundError:
                 return 1

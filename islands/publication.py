@@ -19,6 +19,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 from islands.errors import EvolabError
@@ -57,11 +58,17 @@ class Name:
     @classmethod
     def parse(cls, text: str) -> Name | None:
         """The name in `text`; None when it is not exactly one."""
-        match = _NAME.fullmatch(text)
-        if not match:
-            return None
-        name = cls(int(match[1]), int(match[2]), int(match[3]), match[4])
-        return name if str(name) == text else None
+        return _parsed(text)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Name | None:
+    """See `Name.parse`; the same names are looked at in several migrations."""
+    match = _NAME.fullmatch(text)
+    if not match:
+        return None
+    name = Name(int(match[1]), int(match[2]), int(match[3]), match[4])
+    return name if str(name) == text else None
 
 
 @dataclass(frozen=True)
