@@ -8,9 +8,12 @@ from launcher.objective import Progress
 from launcher.trials import Trial
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slot:
-    """A place for one trial: the cores it is pinned to (None: wherever the backend puts it)."""
+    """A place for one trial: the cores it is pinned to (None: wherever the backend puts it).
+
+    Each is equal to itself alone: places that overlap, or that nobody is pinned to, look the same.
+    """
 
     cpus: tuple[int, ...] | None
     cores: int

@@ -180,16 +180,18 @@ def sitting(
     pruner: str = "none",
     jobs: int = 1,
     sampler: str = "random",
+    slots: Sequence[Slot] = (),
     **options: Any,
 ) -> Study:
-    """A study in `folder`/study, ready to run in this process."""
+    """A study in `folder`/study, ready to run in this process; without `slots`, `jobs` of them with a core each."""
     place = StudyDir(folder / "study")
     identity.make_or_compare(place, who)
     runs = len(who.seeds) if who.islands != 1 else 1
     rule = Pruner(pruner, who.base.generations * runs)
     memory = memory or optunas(place, who, sampler=sampler, pruner=rule, jobs=jobs, trials=trials)
-    slots = tuple(Slot((job,), 1) for job in range(jobs))
-    return Study(place, who, Options(trials, "processes", slots, **options), memory, rule, backend or Stage(), Silent())
+    places = tuple(slots or (Slot((job,), 1) for job in range(jobs)))
+    wanted = Options(trials, "processes", places, **options)
+    return Study(place, who, wanted, memory, rule, backend or Stage(), Silent())
 
 
 class Search:

@@ -12,6 +12,7 @@ import pytest
 
 from islands import files
 from launcher import board, study, study_summary
+from launcher.flight import Slot
 from launcher.memory import Forgetful
 from launcher.trials import Trial, config_of
 from tests.launcher.stand_in_island import worth
@@ -143,6 +144,16 @@ def test_so_many_run_at_once_as_were_asked_for_each_in_a_place_of_its_own(folder
         others = [two for two in trials if two.started < (one.ended or 0) and one.started < (two.ended or 0)]
         assert len({tuple(trial.cpus or ()) for trial in others}) == len(others)
     assert {tuple(trial.cpus or ()) for trial in trials} == {(0,), (1,), (2,)}
+
+
+@pytest.mark.parametrize("cpus", [None, (0,)])
+def test_places_that_look_the_same_have_a_trial_each(folder: Path, cpus: tuple[int, ...] | None) -> None:
+    """They do where a quota limits the cores, on other machines, and with more trials than cores."""
+    stage = Stage()
+    sat = sitting(folder, known(), 7, slots=[Slot(cpus, 1) for _ in range(3)], backend=stage)
+    assert sat.run() == 0
+    assert stage.most == 3
+    assert [trial.cpus for trial in sat.place.trials()] == [list(cpus) if cpus else None] * 7
 
 
 @pytest.mark.parametrize(
