@@ -128,7 +128,7 @@ def append(path: Path, lines: list[str], durable: bool) -> None:
         try:
             size = cut_torn_tail(fd, "append.torn")
             try:
-                _add(fd, "".join(line + "\n" for line in lines).encode(), durable)
+                _add(fd, "".join(line + "\n" for line in lines).encode(errors="surrogateescape"), durable)
                 if new and durable:
                     fault_point("append.named")
                     sync_folder(path.parent)

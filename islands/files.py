@@ -30,7 +30,7 @@ __all__ = [
     "remove_temporaries", "renew", "replace_atomically", "sync_folder", "tail_jsonl", "told_in_one_line", "write_json",
 ]  # fmt: skip
 
-_ON_ONE_LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+_ON_ONE_LINE = json.JSONEncoder(allow_nan=False)
 
 
 def replace_atomically(path: Path | str, data: bytes | bytearray) -> None:

@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def _fork(run: RunDir, wanted: dict[str, Any]) -> int:
         code = _live(run, wanted, parent)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 78
+    except BaseException:
+        traceback.print_exc()  # into the island's log, or into ours where that cannot be opened
     finally:
         with suppress(OSError, ValueError):
             sys.stderr.flush()
@@ -115,7 +118,8 @@ def _live(run: RunDir, wanted: dict[str, Any], parent: int) -> int:
             os.sched_setaffinity(0, wanted["cpus"])
     sys.argv = ["islands", str(run.path), *wanted["arguments"]]
     sys.argv += [] if wanted["detach"] else ["--parent", str(parent)]
-    setproctitle.setproctitle(" ".join([Path(sys.executable).name, "-m", *sys.argv]))
+    title = " ".join([Path(sys.executable).name, "-m", *sys.argv])
+    setproctitle.setproctitle(title.encode(errors="replace").decode())  # a path may hold any bytes
     return island()
 
 

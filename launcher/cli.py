@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -310,6 +311,8 @@ def main() -> NoReturn:
     for module in (cli_search, cli_champion, cli_report, cli_replay, cli_units, cli_machine, cli_operate):
         for command in module.COMMANDS:
             commands.add_command(command)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without ± is no reason to end a night with a traceback
+        sys.stdout.reconfigure(errors="replace")
     try:
         faults.check()
         commands.main(prog_name="evolab", standalone_mode=False)

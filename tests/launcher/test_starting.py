@@ -136,3 +136,25 @@ def test_what_the_disk_says_to_a_log_is_heard_by_who_starts(nursery: Nursery) ->
     wait_for(nursery.ready, within=60)
     with pytest.raises(OSError, match="Permission|Read-only|No such|Not a directory"):
         nursery.start(Job("x", ("--island", "0"), Path("/proc/x.log"), ()))
+
+
+def test_a_process_that_cannot_begin_says_why_in_its_log(nursery: Nursery, tmp_path: Path) -> None:
+    wait_for(nursery.ready, within=60)
+    process = nursery.start(Job("x", ("--island", "0"), tmp_path / "x.log", (), frozenset({1 << 70})))
+    assert wait_for(process.poll).code == 70
+    assert "OverflowError" in (tmp_path / "x.log").read_text()
+
+
+def test_a_run_goes_well_in_a_folder_whose_name_is_no_text_before_a_terminal_that_has_only_ascii(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9 \xff")
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONIOENCODING", "ascii")
+        done = evolab(folder, "launch", *TINY[:-1], "--islands", 2, "-g", 4, "--out", "mine")
+        again = evolab(folder, "status", "mine")
+    assert done.returncode == again.returncode == 0, done.stderr
+    assert " ? " in done.stdout and "DONE" in again.stdout  # ± among others
+    run = RunDir(folder / "mine")
+    assert len(digests(run)) == 2 and os.fsencode(folder) in run.joblog.read_bytes()
