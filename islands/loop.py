@@ -343,7 +343,7 @@ class Evolution:
 
     def _marks(self, state: State, done: Exchange) -> dict[str, int]:
         came = done.population.fitness[done.slots]
-        brought = bool(len(came) and came.max() > np.nanmax(state.population.fitness))
+        brought = bool(len(came) and np.max(came) > np.nanmax(state.population.fitness))
         return policies.after(self.config.migration, state.generation, state.improved, brought, state.marks)
 
     def _afresh(self, island: Island, done: Exchange) -> Offspring:

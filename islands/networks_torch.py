@@ -80,7 +80,7 @@ def neat_networks(genomes: Genomes, layout: Layout, room: tuple[int, int]) -> Ne
         if layout.activations:
             kind[p, :length] = genomes.node_kind[genomes.node_start[p] + order[:length]]
     start = np.concatenate([[0], np.cumsum(fan_in)])
-    widest = max(1, int(fan_in.max()))
+    widest = max(1, int(np.max(fan_in)))
     shape = (count, neurons, widest)
     return NeatNetworks(
         bias=torch.as_tensor(bias),

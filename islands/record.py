@@ -31,7 +31,7 @@ def summarise(population: Population, species: Species) -> dict[str, Any]:
     genomes, count = population.genomes, population.genomes.count
     some = known if len(known) else np.array([np.nan])
     return {
-        "best": float(some.max()),
+        "best": float(np.max(some)),
         "mean": float(some.mean()),
         "median": float(np.median(some)),
         "std": float(some.std()),

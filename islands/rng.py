@@ -100,7 +100,7 @@ def normal(key: Any, index: Any) -> Any:
     cell = np.int64(word >> np.uint64(52))
     part = np.float32(np.int64((word >> np.uint64(28)) & np.uint64(0xFFFFFF))) * np.float32(2.0**-24)
     low = _TABLE[cell]
-    return low + part * (_TABLE[cell + 1] - low)
+    return low + part * (_TABLE[cell + np.int64(1)] - low)
 
 
 def warm_up() -> None:

@@ -85,4 +85,4 @@ def blended(novelty: Array, fitness: Array, weight: float) -> Array:
 def ranks(values: Array) -> Array:
     """The rank of each value, from 0 (the least) to 1; equal values have the same (float64 [P])."""
     _, place = np.unique(values, return_inverse=True)
-    return np.asarray(place / max(1, place.max()))
+    return np.asarray(place / max(1, int(np.max(place))))

@@ -58,7 +58,7 @@ def play_one(
             fine = all_fine(move_nodes(s, nodes, room[0], muscles))
             step += 1
             if get(s, physics.GAP, lane) <= F(0.0):
-                number += 1
+                number += np.int64(1)
                 angle = drop_pellet(s, lane, key, number, angle)
             if not fine:
                 reason = end_reason(s, lane, nodes)
