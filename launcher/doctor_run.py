@@ -85,14 +85,8 @@ def stalled(seen: Observed) -> Finding:
     if not found:
         ages = [island.age for island in seen.living if island.age is not None]
         return Finding("stalled islands", "ok", f"none; oldest heartbeat {max(ages):.1f} s" if ages else "none")
-    first = max(found, key=lambda island: island.age or 0.0)
-    cause, cure = _cause(first)
-    return Finding(
-        "stalled islands",
-        "error",
-        f"{_names([island.name for island in found])}: {first.message or 'no heartbeat'}; {cause}",
-        cure,
-    )
+    found.sort(key=lambda island: island.age or 0.0, reverse=True)
+    return _by_cause("stalled islands", "error", found, lambda island: island.message or "no heartbeat")
 
 
 def idle(seen: Observed) -> Finding:
@@ -100,15 +94,8 @@ def idle(seen: Observed) -> Finding:
     found = [island for island in seen.living if island.busy < IDLE]
     if not found:
         return Finding("idle islands", "ok", "none")
-    alike: dict[str, list[Seen]] = {}
-    for island in sorted(found, key=lambda island: island.busy):
-        alike.setdefault(island.looks[-1].state, []).append(island)
-    causes, cures = zip(*(_cause(some[0]) for some in alike.values()), strict=True)
-    told = (
-        f"{_names([island.name for island in some])}: {some[0].busy:.0%} of a core; {cause}"
-        for some, cause in zip(alike.values(), causes, strict=True)
-    )
-    return Finding("idle islands", "warning", "; ".join(told), "; ".join(dict.fromkeys(cures)))
+    found.sort(key=lambda island: island.busy)
+    return _by_cause("idle islands", "warning", found, lambda island: f"{island.busy:.0%} of a core")
 
 
 def threads(seen: Observed) -> Finding:
@@ -177,6 +164,17 @@ CHECKS: Sequence[tuple[str, Callable[[Observed], Finding]]] = [
     ("context switches", switches),
     ("utilisation", use),
 ]
+
+
+def _by_cause(title: str, verdict: Verdict, found: Sequence[Seen], what: Callable[[Seen], str]) -> Finding:
+    """What is wrong with islands that do nothing: those that a cause is common to together, told of the first."""
+    alike: dict[tuple[str, bool], list[Seen]] = {}
+    for island in found:
+        state = island.looks[-1].state
+        alike.setdefault((state, state == "R" and island.busy < IDLE), []).append(island)
+    told = {f"{_names([i.name for i in some])}: {what(some[0])}": _cause(some[0]) for some in alike.values()}
+    said = "; ".join(f"{words}; {cause}" for words, (cause, _) in told.items())
+    return Finding(title, verdict, said, "; ".join(dict.fromkeys(cure for _, cure in told.values())))
 
 
 def _cause(island: Seen) -> tuple[str, str]:

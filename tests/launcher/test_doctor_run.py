@@ -188,6 +188,15 @@ def test_islands_that_are_idle_for_different_reasons_are_not_told_to_have_one() 
     assert "island.log" in do and "fewer islands" in do
 
 
+def test_islands_that_are_stalled_for_different_reasons_are_not_told_to_have_one() -> None:
+    stopped, waiting = (island(name, cpu=0.0, state=state) for name, state in (("a", "T"), ("b", "D")))
+    stopped.state = waiting.state = states.STALLED
+    verdict, told, do = looked(seen(stopped, waiting))["stalled islands"]
+    assert verdict == "error" and f"kill -CONT {stopped.pid}" in do and "dmesg" in do
+    first, then = told.split("; b: ")
+    assert first.startswith("a: ") and "SIGSTOP" in first and "waits for a disk" in then
+
+
 def test_a_stall_that_computes_is_told_from_one_that_waits() -> None:
     computing, waiting = (island(cpu=cpu, state=state) for cpu, state in ((1.0, "R"), (0.0, "S")))
     computing.state = waiting.state = states.STALLED
