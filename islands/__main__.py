@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,6 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     process.give_large_memory_back()
     process.compute_in_batch()
     from islands.compiling import one_compiles_for_all
-    from islands.loop import Evolution
     from islands.tasks import make
 
     config = loading.of_island(loading.load(run.config), entries[0])  # several in one process have one configuration
@@ -133,12 +133,34 @@ def run_islands(run: RunDir, plan: dict[str, Any], entries: list[dict[str, Any]]
     one_compiles_for_all(config, task)
     halt.begin()
     batches = [unfinished] if plan["batched"] else [[island] for island in unfinished]
-    for batch in batches:
-        if batch and not Evolution(config, task, batch, halt, int(plan["threads"])).run():
-            for island in batch:
-                island.recorder.beat("stopped", island.state, force=True)
-            return STOPPED
-    return 0
+    codes = (evolve_batch(config, task, batch, halt, int(plan["threads"])) for batch in batches if batch)
+    return next(filter(None, codes), 0)
+
+
+def evolve_batch(config: Config, task: Any, islands: Sequence[Any], halt: Callable[[], bool], workers: int) -> int:
+    """Evolve populations in step, by so many processes if there are as many populations; the exit code."""
+    from islands import one_batch
+    from islands.loop import Evolution
+
+    def share(islands: Sequence[Any], task: Any, halt: Callable[[], bool], *meet: Any) -> int:
+        if Evolution(config, task, islands, halt, *meet).run():
+            return 0
+        for island in islands:
+            island.recorder.beat("stopped", island.state, force=True)
+        return STOPPED
+
+    def reported(islands: Sequence[Any], *arguments: Any) -> int:
+        try:
+            return share(islands, *arguments)
+        except Exception as error:
+            return report(error, [island.place for island in islands])
+
+    if min(workers, len(islands)) < 2:
+        return share(islands, task, halt)
+    code = one_batch.evolve(islands, min(workers, len(islands)), task, reported, halt)
+    if code < 0:
+        os.kill(os.getpid(), -code)  # whoever looks after this process is to see what ended its worker
+    return code
 
 
 def already_finished(place: IslandDir, config: Config) -> bool:

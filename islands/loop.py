@@ -6,15 +6,13 @@ own seed, files and randomness, so its history is the one it would have alone.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +23,7 @@ from islands.config import Config
 from islands.errors import EvolabError
 from islands.files import replace_atomically
 from islands.genome.initial import CONNECTIVITY, FirstDraw
-from islands.genome.population import Genomes, Population, concatenate, encode, take
+from islands.genome.population import Population, as_one, encode, take
 from islands.genome.population import replace as replace_genomes
 from islands.migration import NOBODY, Exchange, Immigrants, Migrator
 from islands.record import Recorder, summarise
@@ -43,7 +41,11 @@ SHORTLIST, VALIDATION_EPISODES = 16, 16
 """The champion is the best of so many genomes of the last generation over so many episodes that none has met."""
 
 
-T = TypeVar("T")
+PUBLISHED, FINISHED = "published", "finished"
+"""Where populations of other processes that go in step are waited for: before immigrants are looked for, and before the
+end, where all have published for the last time."""
+Meet = Callable[[str], bool]
+"""Waits until the others have come to PUBLISHED, or to FINISHED; whether to go on from there."""
 
 
 class Abandoned(Exception):
@@ -101,20 +103,17 @@ class Evolution:
     """The loop over populations that share a configuration and a task."""
 
     def __init__(
-        self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool], threads: int = 1
-    ) -> None:
-        """`threads`: so many populations at a time are bred and written down; what comes of it is the same."""
-        self._map = ThreadPoolExecutor(threads).map if min(threads, len(islands)) > 1 else map
+        self, config: Config, task: Task, islands: Sequence[Island], halted: Callable[[], bool],
+        meet: Meet = lambda _: True,
+    ) -> None:  # fmt: skip
+        """`meet`: where these are a share of an archipelago that goes in step."""
+        self._meet = meet
         self.config, self.task, self.islands, self.halted = config, task, list(islands), halted
         self.breeder = breeder_of(breeding_of(config, task))
         self._fingerprint = loading.fingerprint(config)
         self._pace = Pace(self._step) if config.device == "cpu" else None
         self._evaluating: list[Island] = []
         self._asked: float | None = None  # when a halt was first seen in the middle of an evaluation
-
-    def _each(self, work: Callable[..., T], *lists: Sequence[Any]) -> list[T]:
-        """What `work` gives for each island."""
-        return list(self._map(work, *lists))
 
     def run(self) -> bool:
         """Evolve until every population is finished (True) or a halt was asked for (False, with checkpoints)."""
@@ -131,6 +130,8 @@ class Evolution:
             self.record_all(active, halt)
             if halt:
                 return False
+        if not self._meet(FINISHED):
+            return False
         for island in self.islands:
             self.conclude(island)
         return True
@@ -139,7 +140,9 @@ class Evolution:
         """One generation: migrants in and out, offspring, their evaluation."""
         old = [island for island in islands if island.state is not None]
         self.migrate(old)
-        self._each(self.reproduce, [island for island in old if island.offspring is None])
+        for island in old:
+            if island.offspring is None:
+                self.reproduce(island)
         self.evaluate(islands)
 
     def finished(self, island: Island) -> bool:
@@ -168,11 +171,12 @@ class Evolution:
             for island, generation in zip(islands, generations, strict=True)
         ]
         self._evaluating = list(islands)
-        genomes = _as_one(batches)
+        genomes = as_one(batches)
         scored = evaluate(self.task, genomes, np.array(keys, np.uint64), self.config.evaluation.episodes, self._pace)
         wall, used = time.perf_counter() - began, time.process_time() - cpu
-        share = [(wall / len(islands), used / len(islands))] * len(islands)
-        self._each(self._enter, islands, scored, generations, share)
+        share = wall / len(islands), used / len(islands)
+        for island, scores, generation in zip(islands, scored, generations, strict=True):
+            self._enter(island, scores, generation, share)
 
     def _step(self, done: int, count: int) -> None:
         """Tell the world that an evaluation goes on; give it up when a halt has waited for too long."""
@@ -258,7 +262,8 @@ class Evolution:
 
     def record_all(self, islands: Sequence[Island], halt: bool = False) -> None:
         """`record` each."""
-        self._each(functools.partial(self.record, halt=halt), islands)
+        for island in islands:
+            self.record(island, halt)
 
     def record(self, island: Island, halt: bool) -> None:
         """Write the metrics line, the checkpoint when one is due, and the heartbeat."""
@@ -285,12 +290,15 @@ class Evolution:
         on the order of the islands.
         """
         due = [i for i in islands if i.migrator and i.state and i.migrator.due(i.state.generation, i.state.marks)]
+        for island in due:
+            self._publish(island)
+        if any(island.migrator for island in islands):
+            self._meet(PUBLISHED)
         if not due:
             return
-        self._each(self._publish, due)
-        came = self._each(self._immigrants, due)
-        scores = self.score(due, came)
-        self._each(self._settle, due, came, scores)
+        came = [self._immigrants(island) for island in due]
+        for island, some, scores in zip(due, came, self.score(due, came), strict=True):
+            self._settle(island, some, scores)
 
     def _publish(self, island: Island) -> None:
         assert island.state is not None and island.migrator is not None
@@ -312,7 +320,7 @@ class Evolution:
             return [None] * len(islands)
         keys = [stream(*island.key(some.generation), Purpose.PELLETS) for island, some, _ in scored]
         batches = [genomes for *_, genomes in scored]
-        genomes, sizes = _as_one(batches), [batch.count for batch in batches]
+        genomes, sizes = as_one(batches), [batch.count for batch in batches]
         found = iter(evaluate(self.task, genomes, np.array(keys), self.config.evaluation.episodes, sizes=sizes))
         for island, *_ in scored:
             island.spend("migrate_seconds", (time.perf_counter() - began) / len(scored))
@@ -397,11 +405,6 @@ class Evolution:
         }
         island.recorder.result(state, champion, island.stopped, island.seed)
         island.recorder.beat("done", state, force=True)
-
-
-def _as_one(batches: Sequence[Genomes]) -> Genomes:
-    """All of them as one batch, copied where there are several."""
-    return batches[0] if len(batches) == 1 else concatenate(batches)
 
 
 def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

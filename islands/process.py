@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LARGE, FREE = 3 << 19, 1 << 23
 """Bytes from which on an array has pages of its own, and of free memory that a process keeps for its next arrays."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _PDEATHSIG = -1, -3, -4, 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -57,6 +58,17 @@ def give_large_memory_back() -> None:
         allocator.mallopt(_TRIM_THRESHOLD, FREE)
 
 
+def keep_large_memory() -> None:
+    """Keep what large arrays were in for the next ones: getting pages anew is two thirds of copying into them.
+
+    For a process that makes arrays of the same hundreds of megabytes again and again.
+    """
+    with suppress(AttributeError, OSError):  # another C library
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_MMAP_MAX, 0)
+        allocator.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 def compute_in_batch() -> None:
     """Tell the kernel that this process computes: it then interrupts nobody by waking up, as whoever looks on does.
 
@@ -66,6 +78,14 @@ def compute_in_batch() -> None:
     with suppress(OSError):  # a sandbox may forbid it
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process as soon as its parent, process `parent`, has ended."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def resident_mb() -> float:

@@ -137,7 +137,8 @@ def use(seen: Observed) -> Finding:
     meter.take(utilisation.Sample(0.0, 0.0, 0.0, 0))
     meter.take(utilisation.Sample(seen.seconds, seen.used, seen.busy, 0))
     found = f"{meter.recent:.0%} of {seen.granted:g} cores"
-    reasons = utilisation.causes(meter, [island.account() for island in seen.islands], seen.threads)
+    together = len({island.pid for island in seen.living}) < len(seen.living)
+    reasons = utilisation.causes(meter, [island.account() for island in seen.islands], seen.threads, together)
     if not reasons:
         return Finding("utilisation", "ok", found)
     cures = [cure for words, cure in CURES[:-1] if any(words in reason for reason in reasons)]

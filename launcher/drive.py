@@ -18,6 +18,7 @@ from launcher.settings import Outcome, Settings
 from launcher.status import alive, beat_of, here
 from launcher.supervisor import Asked, Job, Rules, Supervisor
 from launcher.watching import Watch
+from launcher.workers import TOGETHER
 
 __all__ = ["Outcome", "Settings", "drive", "jobs_of"]
 
@@ -86,7 +87,7 @@ def jobs_of(run: RunDir, plan: dict[str, Any], together: bool, granted: cores.Co
     threads = int(plan["threads"])
     if together:
         log = islands[0].log if len(islands) == 1 else run.log
-        return [Job(str(plan["command"]), ("--all",), log, tuple(islands), threads=threads)] if todo else []
+        return [Job(TOGETHER, ("--all",), log, tuple(islands), threads=threads)] if todo else []
     shares = cores.share(granted, len(islands), threads, pin and bool(granted.cpus))
     indices = {entry["name"]: int(entry["index"]) for entry in plan["islands"]}
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -23,7 +22,8 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Look:
-    """A living process at one moment: CPU seconds, context switches of all its threads, their number, its state.
+    """A living process at one moment: CPU seconds (its workers' included), context switches of all its threads, their
+    number, its state.
 
     `where`: the kernel function that it waits in, where the kernel says.
     """
@@ -133,8 +133,8 @@ def look_at(pid: int, proc: Path = _PROC) -> Look | None:
     """One look at a process; None when it is gone."""
     folder = proc / str(pid)
     try:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        cpu = utilisation.family_seconds(pid, proc)
         count = 0
         for task in sorted((folder / "task").iterdir()):
             with suppress(OSError):  # a thread may end between the two lines
@@ -143,7 +143,9 @@ def look_at(pid: int, proc: Path = _PROC) -> Look | None:
         where = ""
         with suppress(OSError):
             where = (folder / "wchan").read_text().strip("0\n ")
-        return Look(time.monotonic(), cpu, count, int(_lines(folder / "status")["Threads"]), fields[0], where)
+        if cpu is None:
+            return None
+        return Look(time.monotonic(), cpu, count, int(_lines(folder / "status")["Threads"]), state, where)
     except (OSError, IndexError, KeyError, ValueError):
         return None
 

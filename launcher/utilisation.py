@@ -15,6 +15,7 @@ from launcher.states import OVER, PENDING
 ENOUGH = 0.8
 """Below this share of the granted cores the launcher warns."""
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,26 @@ class Island:
 
 def process_seconds(pid: int) -> float | None:
     """CPU seconds (user and system, all threads) of a living process; None when it is gone."""
+    return _seconds(pid, _PROC, 2)
+
+
+def family_seconds(pid: int, proc: Path = _PROC) -> float | None:
+    """`process_seconds` of a process and of its children, the ended ones that it waited for included."""
+    own = _seconds(pid, proc, 4)
+    if own is None:
+        return None
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        children = (proc / f"{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # a kernel that does not say
+        children = []
+    return own + sum(_seconds(int(child), proc, 2) or 0.0 for child in children)
+
+
+def _seconds(pid: int, proc: Path, fields: int) -> float | None:
+    """The first so many of: user, system; user and system of children that have ended and were waited for."""
+    try:
+        told = (proc / f"{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, told[11 : 11 + fields])) / _TICKS
     except (OSError, IndexError, ValueError):
         return None
 
@@ -162,8 +180,11 @@ def report(meter: Meter, left: float | None) -> str:
     return line
 
 
-def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
-    """Likely causes of low utilisation, the likeliest first; empty when it is fine."""
+def causes(meter: Meter, islands: Sequence[Island], threads: int, together: bool = False) -> list[str]:
+    """Likely causes of low utilisation, the likeliest first; empty when it is fine.
+
+    `threads`: of each island, or of all where they live `together` in one process.
+    """
     if meter.recent >= ENOUGH or not islands:
         return []
     found: list[str] = []
@@ -174,7 +195,7 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
     pending = sum(island.state == PENDING and not island.starting for island in active)
     if pending:
         found.append(f"{pending} of {len(islands)} islands wait for a place to run")
-    found += _load_causes(meter, active, islands, threads)
+    found += _load_causes(meter, active, islands, threads, together)
     quiet = [i for i in active if i.quiet_seconds > max(60.0, 10 * (i.seconds_per_generation or 0.0))]
     if quiet:
         found.append(f"no sign of life from {_names(quiet)}")
@@ -187,18 +208,23 @@ def causes(meter: Meter, islands: Sequence[Island], threads: int) -> list[str]:
     if slow_disk:
         cure = "slow disk: raise record.checkpoint_seconds"
         found.append(f"{_names(slow_disk)} spend over 10 % of a generation on checkpoints ({cure})")
+    if together and not found:
+        return []  # while the batch is played, the cores that breed have nothing to do
     return found or ["the islands wait for something else: see their island.log"]
 
 
-def _load_causes(meter: Meter, active: Sequence[Island], islands: Sequence[Island], threads: int) -> list[str]:
+def _load_causes(
+    meter: Meter, active: Sequence[Island], islands: Sequence[Island], threads: int, together: bool
+) -> list[str]:
     found: list[str] = []
     ended = len(islands) - len(active)
-    wanted = len(active) * threads
+    wanted = min(len(active), threads) if together else len(active) * threads
     if meter.foreign > 0.1 * meter.granted:
         found.append(f"other processes use {meter.foreign:.1f} of the {meter.granted:g} cores")
     if wanted < meter.granted * ENOUGH:
         why = f"{ended} of {len(islands)} islands have ended" if ended else "too few islands"
-        found.append(f"{why}: {len(active)} × {threads} thread can use only {wanted} of {meter.granted:g} cores")
+        them = len(active) if together else f"{len(active)} × {threads} thread"
+        found.append(f"{why}: {them} can use only {wanted} of {meter.granted:g} cores")
     elif wanted > meter.granted:
         found.append(f"more islands than cores: {len(active)} × {threads} thread on {meter.granted:g} cores")
     return found

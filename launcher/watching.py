@@ -24,7 +24,7 @@ from launcher.scalars import Scalars
 from launcher.settings import Outcome, Settings
 from launcher.states import DONE, PENDING
 from launcher.supervisor import Asked, Supervisor
-from launcher.workers import Worker
+from launcher.workers import TOGETHER, Worker
 
 SAMPLE_EVERY = 1.0
 FIRST_REPORT, REPORT_EVERY = 20.0, 60.0
@@ -75,7 +75,7 @@ class Watch:
 
     def tell(self, kind: str, job: str, text: str, /, **figures: Any) -> None:
         """Pass on what happened: to the events, and to people; a failure with its reason."""
-        island = "" if job == "run" else job
+        island = "" if job == TOGETHER else job
         if kind == "exit":
             self._exit(island, **figures)
             return
@@ -191,8 +191,8 @@ class Watch:
         )
 
     def _by_island(self) -> dict[str, Worker | None]:
-        jobs = {worker.name: worker for worker in self.workers}
-        return {island.name: jobs.get(island.name, jobs.get("run")) for island in self.islands}
+        its = {island.name: worker for worker in self.workers for island in worker.job.islands}
+        return {island.name: its.get(island.name) for island in self.islands}
 
     def _states(self) -> dict[str, tuple[str, int | None, str]]:
         return {
@@ -222,7 +222,8 @@ class Watch:
     def _report(self) -> None:
         accounts = self._accounts(True)
         self.display.event("", utilisation.report(self.meter, utilisation.time_left(accounts)))
-        reasons = utilisation.causes(self.meter, accounts, self._threads)
+        together = any(len(worker.job.islands) > 1 for worker in self.workers)
+        reasons = utilisation.causes(self.meter, accounts, self._threads, together)
         if reasons:
             text = f"warning: {self.meter.recent:.0%} utilisation: {'; '.join(reasons)}"
             self.tell("utilisation", "", text, utilisation=round(self.meter.recent, 4))

@@ -10,6 +10,7 @@ import site
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +21,7 @@ from launcher.restarts import Death
 from launcher.stall import Patience, Pulse
 from launcher.states import OVER, PENDING, RUNNING
 from launcher.status import beat_of
-from launcher.utilisation import process_seconds
+from launcher.utilisation import family_seconds, process_seconds
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "islands")
 """How an island process is started; RUN_DIR, the job's arguments and perhaps `--parent PID` follow."""
@@ -85,7 +86,7 @@ class Local:
     @property
     def cpu_seconds(self) -> float:
         """As the kernel counts them."""
-        return process_seconds(self.pid) or 0.0
+        return seconds_of(self.pid, self.command) or 0.0
 
     def wrote(self, beat: dict[str, Any]) -> bool:
         """Told by the process's number."""
@@ -122,7 +123,7 @@ class Adopted(Local):
         self._handle: int | None = None
         with contextlib.suppress(OSError):
             self._handle = os.pidfd_open(self.pid)
-        self._spent = process_seconds(self.pid) or 0.0
+        self._spent = self.cpu_seconds
 
     @property
     def stops_by_itself(self) -> bool:  # type: ignore[override]
@@ -132,7 +133,7 @@ class Adopted(Local):
     def poll(self) -> Ended | None:
         """Alive by number, start time and boot; how it ended is known to its own parent only."""
         if process.is_alive(self._identity):
-            self._spent = process_seconds(self.pid) or self._spent
+            self._spent = self.cpu_seconds or self._spent
             return None
         self.release()
         return Ended(None, self._spent)
@@ -148,6 +149,10 @@ class Adopted(Local):
         if self._handle is not None and process.is_alive(self._identity):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(self._handle, number)
+
+
+TOGETHER = "run"
+"""The name of a job that is all islands of a run; otherwise a job is named after its island."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,11 @@ def environment(count: int) -> dict[str, str]:
     if home and home not in site.getsitepackages():
         result["PYTHONPATH"] = os.pathsep.join(filter(None, [home, result.get("PYTHONPATH", "")]))
     return result
+
+
+def seconds_of(pid: int, command: Sequence[str]) -> float | None:
+    """CPU seconds of an island process; those of its workers are its own (only one of many islands has any)."""
+    return family_seconds(pid) if "--all" in command else process_seconds(pid)
 
 
 def command_of(pid: int) -> tuple[str, ...]:

@@ -283,6 +283,11 @@ def concatenate(parts: Sequence[Genomes]) -> Genomes:
     return _joined([(part, 0, part.count) for part in parts])
 
 
+def as_one(batches: Sequence[Genomes]) -> Genomes:
+    """Several batches as one, in order: the very one where it is alone, copied otherwise."""
+    return batches[0] if len(batches) == 1 else concatenate(batches)
+
+
 def gathered(places: Sequence[tuple[Genomes, int]]) -> Genomes:
     """The genomes at these (batch, row), as one batch: the very one where they are all of it, in its order."""
     batch = places[0][0]
@@ -346,7 +351,7 @@ def decode(blobs: Sequence[bytes], layout: Layout) -> Genomes:
             decoded.append(_decode_one(blob, layout))
         except ValueError as error:
             raise Unfit(str(error), place) from error
-    return decoded[0] if len(decoded) == 1 else concatenate(decoded)
+    return as_one(decoded)
 
 
 def _decode_together(blobs: Sequence[bytes], layout: Layout) -> Genomes | None:

@@ -64,8 +64,7 @@ def section(found: dict[str, Any]) -> str:
         ),
         _limits(found),
         _agreement(found["evaluation"]),
-        "Whole generations, by `evolab launch --device cuda`: one process breeds and writes for all islands, so that"
-        " the card waits for it most of the time. This, not the card, is what stands in the way of more.",
+        _breeding(found),
         table(
             ("preset", "islands", "s a generation", "of it evaluation", "genomes/s", "evaluation alone on one core, s"),
             (row for preset, told in found["generations"].items() for row in _launched(preset, told, found)),
@@ -92,6 +91,21 @@ def _rows(preset: str, told: dict[str, Any], limit: dict[str, float]) -> list[tu
             f"{times:.1f}", short(each["kernel_steps_per_second"]), moved, f"{each['to_card_mb']:,.0f} MB",
         ))  # fmt: skip
     return rows
+
+
+def _breeding(found: dict[str, Any]) -> str:
+    """Who bred meanwhile."""
+    said = "Whole generations, by `evolab launch --device cuda`: "
+    workers = {each.get("workers", 1) for told in found["generations"].values() for each in told}
+    if max(workers) == 1:
+        return (
+            f"{said}as measured before there were workers, when one process bred and wrote for all islands, one after"
+            " another, and the card waited for it most of the time. What workers change of that is in the next section."
+        )
+    return (
+        f"{said}{max(workers)} workers breed and write, and hand over what is to be played; *of it evaluation* is how"
+        " long a worker waits for that, and for the others."
+    )
 
 
 def _limits(found: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from islands.gpu.batch import Pellets, Plain
 from islands.loop import breeding_of
 from islands.rng import substream
 from islands.rollout import evaluate
+from islands.rundir import RunDir
 from islands.speciation import note_progress
 from islands.tasks import make
 from launcher import presets
@@ -205,7 +206,7 @@ def agreement(card: Timed, preset: str) -> dict[str, Any]:
 
 
 def generations(preset: str, islands: int, count: int) -> dict[str, Any]:
-    """Whole generations by `evolab launch --device cuda`: medians over generations, of the seconds of all islands."""
+    """Whole generations by `evolab launch --device cuda`: medians over generations, of the seconds of a worker."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [
@@ -246,12 +247,15 @@ def generations(preset: str, islands: int, count: int) -> dict[str, Any]:
         lines = [
             [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(out.glob("*/metrics.jsonl"))
         ]
-    told: dict[str, Any] = {"islands": islands, "seconds_in_all": took, "generations": len(lines[0])}
+        workers = min(islands, int(RunDir(out).read_plan()["threads"]))
+    told: dict[str, Any] = {
+        "islands": islands, "workers": workers, "seconds_in_all": took, "generations": len(lines[0])
+    }  # fmt: skip
     last = [max(line[g]["time"] for line in lines) for g in range(len(lines[0]))]
     told["seconds_a_generation"] = statistics.median(b - a for a, b in zip(last[1:], last[2:], strict=False))
     for phase in ("evaluate", "reproduce", "checkpoint", "migrate"):
         told[f"{phase}_seconds"] = statistics.median(
-            sum(line[g].get(f"{phase}_seconds", 0.0) for line in lines) for g in range(2, len(lines[0]))
+            sum(line[g].get(f"{phase}_seconds", 0.0) for line in lines) / workers for g in range(2, len(lines[0]))
         )
     told["migrations"] = [sum(line[g].get("migrate_seconds", 0.0) for line in lines) for g in range(len(lines[0]))]
     print(preset, json.dumps(told), file=sys.stderr, flush=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from islands import files, loading
-from islands.__main__ import already_finished, island_of
+from islands.__main__ import already_finished, evolve_batch, island_of
 from islands.config import Config
-from islands.loop import Evolution, Island
+from islands.loop import Island
 from islands.rundir import RunDir
 from islands.tasks import Task, make
 from islands.threads import VARIABLES
@@ -78,9 +78,9 @@ def evolve(
     only: Sequence[str] | None = None,
     halted: Callable[[], bool] = never,
     played_by: Callable[[Config], Task] = make,
-    threads: int = 1,
+    workers: int = 1,
 ) -> list[Island]:
-    """Evolve a run's islands (or `only` some) in this process as one batch, as `python -m islands --all` does."""
+    """Evolve a run's islands (or `only` some) as one batch, as `python -m islands --all` does, by so many `workers`."""
     config, plan = loading.load(run.config), run.read_plan()
     task = played_by(config)
     entries = [entry for entry in plan["islands"] if only is None or entry["name"] in only]
@@ -91,7 +91,7 @@ def evolve(
     for island in unfinished:
         island.place.result.unlink(missing_ok=True)
     if unfinished:
-        Evolution(config, task, unfinished, halted, threads).run()
+        evolve_batch(config, task, unfinished, halted, workers)
     return islands
 
 

@@ -126,11 +126,11 @@ def test_a_big_and_a_slow_island_hold_no_other_back(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     uneven = ["--island-config", "0:population=4000", "--island-config", "1:evaluation.episodes=100"]
-    launched = start("launch", *TINY, "--islands", 4, "-g", 15, "--out", "mine", "--set", "migration.every=2", *uneven)
+    launched = start("launch", *TINY, "--islands", 4, "-g", 60, "--out", "mine", "--set", "migration.every=2", *uneven)
     big, slow, *others = (RunDir(tmp_path / "mine").island(f"island-{k:03}") for k in range(4))
     wait_for(lambda: all(island.result.exists() for island in others), 60)
     assert not big.result.exists() and not slow.result.exists()
-    assert all(len(digests(island)) == 15 > len(digests(behind)) for island in others for behind in (big, slow))
+    assert all(len(digests(island)) == 60 > len(digests(behind)) for island in others for behind in (big, slow))
     launched.send_signal(signal.SIGTERM)
     assert end_code(launched) == 143
 

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from launcher.utilisation import (
     busy_seconds,
     causes,
     clock,
+    family_seconds,
     process_seconds,
     report,
     shares,
     time_left,
 )
+from launcher.workers import seconds_of
 
 
 def meter(used: float, busy: float, seconds: float = 20.0, granted: float = 2.0, cost: float | None = None) -> Meter:
@@ -54,6 +58,22 @@ def test_the_cpu_time_of_a_real_process_is_seen() -> None:
     assert process_seconds(2**22 + 1) is None
 
 
+def test_the_cpu_time_of_workers_is_their_process_s_while_they_live_and_when_they_have_ended() -> None:
+    burn = "import os, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nos.read(0, 1)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(flush=True); input()"
+    command = [sys.executable, "-c", parent]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin and process.stdout
+        for _ in range(2):  # the worker is at its end, and has ended
+            assert process.stdout.readline()
+            alone, all_of_it = process_seconds(process.pid), family_seconds(process.pid)
+            assert alone is not None and all_of_it is not None and all_of_it - alone >= 0.25
+            assert seconds_of(process.pid, ["islands", "run", "--all"]) == all_of_it
+            assert seconds_of(process.pid, ["islands", "run", "--island", "3"]) == alone
+            process.stdin.write(b"\n")
+    assert family_seconds(process.pid) is None
+
+
 def test_busy_seconds_count_only_the_granted_cores_and_include_stolen_time(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 0 50 999 5 10 0 40 7 0\ncpu1 800 0 0 0 0 0 0 0 0 0\nintr 5\n")
@@ -71,6 +91,12 @@ def test_starting_islands_are_named_as_the_cause() -> None:
 
 def test_too_few_islands_are_named_as_the_cause() -> None:
     assert "too few islands: 1 × 1 thread can use only 1 of 2 cores" in causes(meter(20.0, 20.0), [running()], 1)[0]
+
+
+def test_islands_that_are_one_batch_may_wait_while_it_is_played_and_need_no_more_than_their_workers() -> None:
+    assert causes(meter(4.0, 4.1), [running("a"), running("b"), running("c")], 2, together=True) == []
+    (told,) = causes(meter(4.0, 4.1), [running("a")], 16, together=True)
+    assert "too few islands: 1 can use only 1 of 2 cores" in told
 
 
 def test_finished_islands_are_named_as_the_cause() -> None:

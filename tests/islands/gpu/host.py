@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -84,3 +85,7 @@ HOST = Machine(
     most=2,
 )
 """Thread 1 of 2: it plays every other episode, in the order of sizes."""
+WHOLE = dataclasses.replace(
+    HOST, names={**HOST.names, "cuda": _module("cuda", grid=lambda dimensions: 0, local=CUDA.local)}, most=1, _made={}
+)
+"""The one thread there is: it plays them all."""
