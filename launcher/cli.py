@@ -311,8 +311,9 @@ def main() -> NoReturn:
     for module in (cli_search, cli_champion, cli_report, cli_replay, cli_units, cli_machine, cli_operate):
         for command in module.COMMANDS:
             commands.add_command(command)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without ± is no reason to end a night with a traceback
-        sys.stdout.reconfigure(errors="replace")
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):  # a terminal without ± is no reason to end a night with a traceback
+        stdout.reconfigure(errors="replace")
     try:
         faults.check()
         commands.main(prog_name="evolab", standalone_mode=False)
@@ -324,8 +325,11 @@ def main() -> NoReturn:
     except EvolabError as error:
         print(f"evolab: {error}", file=sys.stderr)
         sys.exit(75 if isinstance(error, DiskError) else getattr(error, "launcher_code", 2))
-    except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as end:
+        known = isinstance(end, BrokenPipeError) or isinstance(end.__context__, BrokenPipeError)  # by us, or by Rich
+        if not known and sys.stdout is stdout:  # Click puts something else there
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # whoever read our output has had enough
         sys.exit(141)
     except OSError as error:
         if not files.is_of_the_disk(error):

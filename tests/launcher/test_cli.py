@@ -125,6 +125,19 @@ def test_tables_are_whole_when_piped_and_an_empty_folder_says_so(folder: Path, t
     assert json.loads(evolab(empty, "status", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["configs"], ["configs", "--json"], ["show", "second"]])
+def test_a_reader_that_goes_away_ends_a_command_as_it_ends_others_and_without_a_word(
+    folder: Path, arguments: list[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "launcher", *arguments]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_watching_redraws_until_it_is_stopped(folder: Path) -> None:
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     command = [sys.executable, "-u", "-m", "launcher", "status", "first", "--watch"]
