@@ -122,9 +122,12 @@ class PlainTask:
         return batch.Plain(machine.gpu(), self.rules, self.layout, self.shape)
 
     def warm_up(self, genomes: Genomes) -> None:
-        """Compile and load the kernel: one step of the first genome."""
-        first = np.arange(genomes.count)[:1]
-        self.play(genomes, first, first.astype(np.uint64), self.shape._replace(steps=1))
+        """Compile and load the kernels of episodes and of examinations: one step of the first genome."""
+        first, shape = np.arange(genomes.count)[:1], self.shape._replace(steps=1)
+        keys = first.astype(np.uint64)
+        self.play(genomes, first, keys, shape)
+        if self.device != "cpu" and self.examination is not None:
+            self.play_compiled(genomes, first, keys, shape)
 
     def play(self, genomes: Genomes, items: Array, keys: Array, shape: Shape | None = None) -> Played:
         """Play the episodes; on the CPU a genome's numbers do not depend on the others', bit for bit."""

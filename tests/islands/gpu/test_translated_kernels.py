@@ -5,16 +5,19 @@ Only the compiler differs from a GPU's: the same functions, the same loops, the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from islands.genome.population import Genomes
+from islands.gpu import machine
 from islands.gpu.batch import Pellets, Plain
 from islands.rng import substream
 from islands.tasks import Played, make
 from islands.tasks.plain import PlainTask
 from launcher import presets
-from tests.islands.gpu.host import HOST
+from tests.islands.gpu.host import HOST, WHOLE
 from tests.islands.migration_parts import drawn
 from tests.islands.tasks.creatures import MODES
 from tests.islands.tasks.test_pellets_batches import STEPS, stock
@@ -71,3 +74,14 @@ def test_memory_for_threads_grows_with_the_largest_genome_and_is_kept_otherwise(
     assert threads.arrays is held and threads.sizes == (16, 32)
     threads.grow(8, 48)
     assert threads.arrays is not held and threads.sizes == (16, 48)
+
+
+def test_whoever_starts_on_a_gpu_compiles_what_examines_on_the_processor_once_for_all_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(presets.resolve("cartpole", []), device="cuda")
+    task, played, play = make(config), [], PlainTask.play_compiled
+    monkeypatch.setattr(machine, "gpu", lambda: WHOLE)
+    monkeypatch.setattr(PlainTask, "play_compiled", lambda *given: played.append(given[-1].steps) or play(*given))
+    task.warm_up(drawn(3, config=config))
+    assert played == [1]
