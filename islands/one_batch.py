@@ -188,6 +188,8 @@ def _begin(share: Sequence[Island], task: Task, work: Work, others: Sequence[Lin
             other.connection.close()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # whoever plays decides when to stop
             signal.signal(number, signal.SIG_IGN)
+        log = os.open(share[0].place.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        faulthandler.register(signal.SIGUSR1, file=log, all_threads=True)  # in one log they would be mixed
         for name in notify.VARIABLES:
             os.environ.pop(name, None)
         line = Line(there, memory)
@@ -201,7 +203,8 @@ def _begin(share: Sequence[Island], task: Task, work: Work, others: Sequence[Lin
 
 @contextmanager
 def _stacks_of(lines: Sequence[Line]) -> Iterator[None]:
-    """SIGUSR1 asks for this process's stacks and, since the stall may be theirs, for the workers'."""
+    """SIGUSR1 asks for this process's stacks and, since the stall may be theirs, for the workers', each in the log of
+    its first island."""
 
     def pass_on(*_: Any) -> None:
         for line in lines:

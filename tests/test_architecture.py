@@ -40,7 +40,7 @@ WRITES_FOR_A_REASON = {
     "launcher/locks.py": "a kernel lock",
     "launcher/claims.py": "kernel locks in the temporary folder",
     "launcher/starting.py": "opens islands' logs; requests through pipes",
-    "islands/one_batch.py": "makes room in memory that processes share; it has no name",
+    "islands/one_batch.py": "opens islands' logs; makes room in memory that processes share",
     "islands/nursery.py": "opens an island's log; answers through pipes",
     "islands/replay.py": "a temporary folder",
     "islands/record_episode.py": "a temporary folder",
