@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from islands import files
@@ -45,18 +46,20 @@ def rename(place: Place) -> Finding:
     path.write_bytes(b"0" * 8192)
 
     def replace() -> None:
-        for number in range(REPLACEMENTS):
+        for number in count():
             new = place.room / f"new-{number}"
             new.write_bytes(b"%d" % (number % 10) * 8192)
             os.replace(new, path)
 
     read, torn, missing = 0, 0, 0
+    met, last = 0, b""  # replacements that this process has met, on however busy a machine
     with _forked(replace) as pid:
         deadline = time.monotonic() + SECONDS
-        while not _ended(pid) and time.monotonic() < deadline:
+        while met < REPLACEMENTS and not _ended(pid) and time.monotonic() < deadline:
             try:
                 data = path.read_bytes()
                 torn += len(data) != 8192 or len(set(data)) != 1
+                met, last = met + (data != last), data
             except FileNotFoundError:
                 missing += 1
             read += 1

@@ -58,7 +58,7 @@ def test_a_killed_worker_has_its_archipelago_started_again_and_all_of_it_is_done
     settings = drive.Settings(pin=True, program=PROGRAM, policy=QUICKLY)
     with ThreadPoolExecutor(1) as other:
         killed = other.submit(kill_a_worker, RunDir(folder / "mine"))
-        run, outcome = start.launch(request("generations=150"), 1, settings)
+        run, outcome = start.launch(request("generations=60"), 1, settings)
     assert (outcome.exit_code, outcome.states) == (0, dict.fromkeys(ISLANDS, DONE))
     assert outcome.restarts == dict.fromkeys(ISLANDS, 1) and all(outcome.cpu_utilisation.values())
     told = files.read_jsonl(run.path / "events.jsonl")
@@ -66,7 +66,7 @@ def test_a_killed_worker_has_its_archipelago_started_again_and_all_of_it_is_done
     assert ended["signal"] == signal.SIGKILL and "island" not in ended
     for name in ISLANDS:
         lines = files.read_jsonl(run.island(name).metrics)
-        assert [line["generation"] for line in lines] == list(range(150))
+        assert [line["generation"] for line in lines] == list(range(60))
 
 
 def test_an_archipelago_that_dies_again_and_again_is_held_and_every_island_says_so(folder: Path) -> None:
