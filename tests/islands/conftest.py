@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from islands.rundir import RunDir
+from tests.islands.evolving import start
 
 
 @pytest.fixture
@@ -23,6 +27,21 @@ def shared_folder() -> Iterator[Path]:
     """As `memory_folder`, for the tests of one module together."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """As `evolving.start`; what still runs when the test is over is killed."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(run: RunDir, *options: str, **environment: str) -> subprocess.Popen[str]:
+        begun.append(start(run, *options, **environment))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

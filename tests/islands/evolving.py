@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,12 @@ def start(run: RunDir, *options: str, **environment: str) -> subprocess.Popen[st
     return subprocess.Popen(
         command, cwd=REPOSITORY, env={**os.environ, **threads, **environment}, stderr=subprocess.PIPE, text=True
     )
+
+
+def wait_until(true: Callable[[], object], *, while_running: subprocess.Popen[str] | None = None) -> None:
+    """Wait for something that comes sooner or later."""
+    deadline = time.monotonic() + 120
+    while not true():
+        assert while_running is None or while_running.poll() is None, while_running.communicate()[1]
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)

@@ -5,45 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from islands import files
-from tests.islands.evolving import REPOSITORY, evolve, history, make_run, result, start, tiny
+from tests.islands.evolving import REPOSITORY, evolve, history, make_run, result, tiny, wait_until
 from tests.islands.stories import checkpoints, newest, story
 
 FOREVER = tiny("generations=100000000")
-
-
-@pytest.fixture
-def begin():
-    """As `start`; what still runs when the test is over is killed."""
-    begun = []
-
-    def begin(run, *options, **environment):
-        begun.append(start(run, *options, **environment))
-        return begun[-1]
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
 
 
 def ended(process):
     """(exit code, stderr) of a process that ends by itself."""
     _, told = process.communicate(timeout=120)
     return process.returncode, told
-
-
-def wait_until(true, *, while_running=None):
-    """Wait for something that comes sooner or later."""
-    deadline = time.monotonic() + 120
-    while not true():
-        assert while_running is None or while_running.poll() is None, while_running.communicate()[1]
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def state_of(run, name="island-000"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from islands import files, loading
 from islands.config import Config
 from islands.process import started
 from islands.rundir import RunDir
-from tests.islands.evolving import digests, evolve, history, make_run, result, start, tiny
+from tests.islands.evolving import digests, evolve, history, make_run, result, tiny, wait_until
 from tests.islands.migration_parts import EVERY, NAMES, archipelago, arrived
 from tests.islands.stories import newest, story
 
@@ -34,19 +33,7 @@ def of(*assignments: str) -> Config:
     return loading.override(Config(), assignments)
 
 
-@pytest.fixture
-def begin() -> Iterator[Callable[[RunDir], subprocess.Popen[str]]]:
-    """Starts the one process of a run; it is killed when the test is over."""
-    begun: list[subprocess.Popen[str]] = []
-
-    def begin(run: RunDir) -> subprocess.Popen[str]:
-        begun.append(start(run, "--all"))
-        return begun[-1]
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
+Begin = Callable[..., subprocess.Popen[str]]
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -54,18 +41,10 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def wait_for(true: Callable[[], object]) -> None:
-    """Wait for something that comes sooner or later."""
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
-def at_work(begin: Callable[[RunDir], subprocess.Popen[str]], run: RunDir) -> tuple[subprocess.Popen[str], list[int]]:
+def at_work(begin: Begin, run: RunDir) -> tuple[subprocess.Popen[str], list[int]]:
     """A process whose islands evolve, and its workers."""
-    process = begin(run)
-    wait_for(lambda: all(len(history(run, name)) > 2 for name in NAMES[:2]))
+    process = begin(run, "--all")
+    wait_until(lambda: all(len(history(run, name)) > 2 for name in NAMES[:2]))
     workers = workers_of(process)
     assert len(workers) == 2
     return process, workers
@@ -97,25 +76,21 @@ def test_workers_find_the_solutions_and_champions_that_one_process_finds(memory_
         assert any(result(alone, name)["solved"] for name in NAMES[:3])
 
 
-def test_one_process_evolves_all_islands_of_a_launch_as_the_loop_alone_does(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_one_process_evolves_all_islands_of_a_launch_as_the_loop_alone_does(memory_folder: Path, begin: Begin) -> None:
     config = tiny(*EVERY)
     here, there = (archipelago(memory_folder / name, config) for name in ("here", "there"))
     evolve(here)
-    process = begin(there)
+    process = begin(there, "--all")
     assert process.communicate(timeout=120)[1] == "" and process.returncode == 0
     assert [digests(there, name) for name in NAMES[:2]] == [digests(here, name) for name in NAMES[:2]]
 
 
-def test_workers_that_were_stopped_go_on_as_if_they_had_not_been(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_workers_that_were_stopped_go_on_as_if_they_had_not_been(memory_folder: Path, begin: Begin) -> None:
     config = tiny(*EVERY, "generations=40")
     whole, broken = (archipelago(memory_folder / name, config) for name in ("whole", "broken"))
     evolve(whole)
-    process = begin(broken)
-    wait_for(lambda: all(len(history(broken, name)) > 2 for name in NAMES[:2]))
+    process = begin(broken, "--all")
+    wait_until(lambda: all(len(history(broken, name)) > 2 for name in NAMES[:2]))
     process.terminate()
     assert process.communicate(timeout=120)[1] == "" and process.returncode == 85
     reached = [len(history(broken, name)) for name in NAMES[:2]]
@@ -140,7 +115,7 @@ def test_a_stopped_worker_leaves_no_finished_island_with_a_result_too_early(memo
 
 
 def test_a_killed_worker_ends_its_process_by_the_same_signal_and_all_go_on_later(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
+    memory_folder: Path, begin: Begin
 ) -> None:
     run = archipelago(memory_folder, tiny(*EVERY, "generations=150"))
     process, workers = at_work(begin, run)
@@ -148,24 +123,20 @@ def test_a_killed_worker_ends_its_process_by_the_same_signal_and_all_go_on_later
     told = process.communicate(timeout=120)[1]
     assert process.returncode == -signal.SIGKILL
     assert told == f"the worker of {NAMES[1]} was ended by SIGKILL\n"
-    wait_for(lambda: started(workers[0]) is None)
-    again = begin(run)
+    wait_until(lambda: started(workers[0]) is None)
+    again = begin(run, "--all")
     assert again.communicate(timeout=120)[1] == "" and again.returncode == 0
     assert all(len(digests(run, name)) == 150 for name in NAMES[:2])
 
 
-def test_workers_end_with_the_process_that_plays_for_them(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_workers_end_with_the_process_that_plays_for_them(memory_folder: Path, begin: Begin) -> None:
     process, workers = at_work(begin, archipelago(memory_folder, FOREVER))
     os.kill(workers[0], signal.SIGSTOP)  # even one that can do nothing itself
     process.kill()
-    wait_for(lambda: all(started(pid) is None for pid in workers))
+    wait_until(lambda: all(started(pid) is None for pid in workers))
 
 
-def test_what_is_wrong_with_an_island_is_told_by_its_worker_and_ends_the_run(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_what_is_wrong_with_an_island_is_told_by_its_worker_and_ends_the_run(memory_folder: Path, begin: Begin) -> None:
     run = archipelago(memory_folder, FOREVER)
     process, workers = at_work(begin, run)
     run.island(NAMES[1]).metrics.rename(memory_folder / "metrics")
@@ -174,25 +145,21 @@ def test_what_is_wrong_with_an_island_is_told_by_its_worker_and_ends_the_run(
     assert process.returncode == 78 and "metrics.jsonl" in line
     assert files.read_json(run.island(NAMES[1]).error)["message"] == line
     assert not run.island(NAMES[0]).error.exists()
-    wait_for(lambda: all(started(pid) is None for pid in workers))
+    wait_until(lambda: all(started(pid) is None for pid in workers))
 
 
-def test_a_stall_shows_the_stacks_of_the_workers_too(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_a_stall_shows_the_stacks_of_the_workers_too(memory_folder: Path, begin: Begin) -> None:
     run = archipelago(memory_folder, FOREVER)
     process, _ = at_work(begin, run)
     process.send_signal(signal.SIGUSR1)
     for name in NAMES[:2]:
-        wait_for(lambda name=name: "in evolve_batch" in run.island(name).log.read_text())  # type: ignore[misc]
+        wait_until(lambda name=name: "in evolve_batch" in run.island(name).log.read_text())  # type: ignore[misc]
     process.terminate()
     told = process.communicate(timeout=120)[1]
     assert told.count("in evolve_batch") == told.count("in _serve") == 1
 
 
-def test_heartbeats_name_the_process_that_a_launcher_looks_after(
-    memory_folder: Path, begin: Callable[[RunDir], subprocess.Popen[str]]
-) -> None:
+def test_heartbeats_name_the_process_that_a_launcher_looks_after(memory_folder: Path, begin: Begin) -> None:
     run = archipelago(memory_folder, FOREVER)
     process, _ = at_work(begin, run)
     assert {files.read_json(run.island(name).heartbeat)["pid"] for name in NAMES[:2]} == {process.pid}
