@@ -22,7 +22,7 @@ done
 [[ -x /lib/systemd/systemd ]] || missing /lib/systemd/systemd
 [[ -d $modules ]] || missing "$modules"
 [[ -x $here/.venv/bin/evolab ]] || { printf 'test-systemd: no %s/.venv: make first\n' "$here" >&2; exit 2; }
-why=$("$here/scripts/check_uml.sh" 2>&1) || { printf 'test-systemd: %s\n' "$why" >&2; exit 2; }
+why=$("$here/scripts/uml/check.sh" 2>&1) || { printf 'test-systemd: %s\n' "$why" >&2; exit 2; }
 
 work=$(mktemp -d)
 guest=
@@ -89,7 +89,7 @@ INIT
 chmod +x "$work/init"
 
 : >"$work/console"
-HOME=$work setsid linux.uml mem=1600M rootfstype=hostfs rootflags=/ ro init="$work/init" con=null con0=null,fd:1 umid="evolab-$$" quiet \
+HOME=$work setsid "$here/scripts/uml/boot.sh" mem=1600M rootfstype=hostfs rootflags=/ ro init="$work/init" con=null con0=null,fd:1 umid="evolab-$$" quiet \
     systemd.show_status=no systemd.unified_cgroup_hierarchy=1 </dev/null >"$work/console" 2>&1 &
 guest=$!
 tail -n +1 --pid=$guest -f "$work/console" | sed -u 's|\r||' | grep --line-buffered -E '^(ok|not ok|#)' &

@@ -80,7 +80,7 @@ def missing() -> str:
         return "expected root, for an NFS server and a network of its own; do: sudo make test-nfs"
     if not _TUN.exists():
         return f"{_TUN} is missing: modprobe tun"
-    return subprocess.run([CHECKOUT / "scripts/check_uml.sh"], stderr=subprocess.PIPE, text=True).stderr.strip()
+    return subprocess.run([CHECKOUT / "scripts/uml/check.sh"], stderr=subprocess.PIPE, text=True).stderr.strip()
 
 
 def prepare(work: Path) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from scripts.nfs import server
 
-KERNEL = "linux.uml"
+KERNEL, BOOT = "linux.uml", "scripts/uml/boot.sh"
 MODULES = Path("/usr/lib/uml/modules")
 MEMORY = "1500M"
 SHARED = "/srv/evolab"
@@ -81,7 +81,7 @@ class Guest:
         ))  # fmt: skip
         init.chmod(0o755)
         command_line = [
-            KERNEL, f"mem={MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet", f"umid={name}",
+            checkout / BOOT, f"mem={MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet", f"umid={name}",
             "con=null", "con0=null,fd:1", f"vec0:transport=tap,ifname={tap},depth=128,gro=1",
         ]  # fmt: skip
         with open(work / f"console-{name}", "wb") as console:
