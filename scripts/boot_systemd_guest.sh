@@ -47,7 +47,7 @@ last_end() { # last_end RESULT: how it ended last (service result, kind, code), 
     printf '# it ended with %s, not %s\n' "$(tail -n 1 "runs/ends-${unit#*@}")" "$1"
     return 1
 }
-generation() { "$bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["generation"])' "$home/runs/$1/heartbeat.json"; }
+generation() { "$bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["generation"] or 0)' "$home/runs/$1/heartbeat.json"; }
 further() { # further ISLAND GENERATION: it gets beyond it
     for _ in $(seq 60); do
         (($(generation "$1") > $2)) && return
@@ -72,6 +72,19 @@ denied() { [[ $(LC_ALL=C touch "$(seen "$1")" 2>&1) == *'Read-only file system' 
 allowed() { touch "$(seen "$1")" && [[ -e $1 ]]; }
 stays() { sleep 5 && is ActiveState "$1" && is NRestarts 0; }
 twice() { is ActiveState inactive && [[ $(grep -cx "$1" "$2") == 2 ]]; }
+islands() { # the processes in the unit that are islands
+    local number
+    while read -r number; do
+        tr '\0' ' ' <"/proc/$number/cmdline" | grep -q -- '-m islands .*--island ' && printf '%s\n' "$number"
+    done <"/sys/fs/cgroup$(show ControlGroup)/cgroup.procs"
+}
+restarted_by_the_launcher() { # its log of events says so, sooner or later
+    for _ in $(seq 60); do
+        grep -q '"event": "restart"' runs/mine/events.jsonl && return
+        sleep 1
+    done
+    return 1
+}
 hang() { kill -STOP "$(show MainPID)"; }
 
 printf '# %s\n' "$(systemctl --version | head -n 1)"
@@ -148,20 +161,21 @@ check 'it is over again' twice 'success exited 0' runs/ends-done:0
 
 check 'a run is ready when its islands are started' begin evolab-run@mine
 check 'its status tells how the islands do' is StatusText '2 RUNNING; *generations*'
-check 'launcher and islands are in the unit' processes 3
+check 'launcher, nursery and islands are in the unit' processes 4
 check 'it goes on from the checkpoints of before' further mine/island-000 "$before"
 kill -KILL "$(show MainPID)"
 check 'a launcher that is killed is started again' is NRestarts 1
 check 'it is active again' is ActiveState active
-check 'each island is there once' processes 3
-kill -KILL "$(grep -v "^$(show MainPID)\$" "/sys/fs/cgroup$(show ControlGroup)/cgroup.procs" | head -n 1)"
-check 'an island that is killed is the launcher’s to restart' processes 3
+check 'each island is there once' processes 4
+kill -KILL "$(islands | head -n 1)"
+check 'an island that is killed is the launcher’s to restart' restarted_by_the_launcher
+check 'each island is there once, with the killed one' processes 4
 check 'the unit did not notice' is NRestarts 1
 hang
 check 'the watchdog ends a launcher that is stopped, and it is started again' is NRestarts 2
 check 'the watchdog did it' last_end 'watchdog killed *'
 check 'it is active once more' is ActiveState active
-check 'each island is there once, again' processes 3
+check 'each island is there once, again' processes 4
 check 'stop ends it with 143, which is a success' stopped_cleanly 143
 check 'no process is left of it' processes 0
 check 'it can be started again' begin evolab-run@mine
