@@ -53,6 +53,7 @@ further() { # further ISLAND GENERATION: it gets beyond it
         (($(generation "$1") > $2)) && return
         sleep 1
     done
+    printf '# %s is at generation %s, not beyond %s\n' "$1" "$(generation "$1")" "$2"
     return 1
 }
 open_the_way() { # open_the_way PATH…: let everybody pass to them (in the guest; a home may be closed)

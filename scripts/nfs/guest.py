@@ -81,8 +81,8 @@ class Guest:
         ))  # fmt: skip
         init.chmod(0o755)
         command_line = [
-            checkout / BOOT, f"mem={MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet", f"umid={name}",
-            "con=null", "con0=null,fd:1", f"vec0:transport=tap,ifname={tap},depth=128,gro=1",
+            checkout / BOOT, f"mem={MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "quiet",
+            f"umid={name}", "con=null", "con0=null,fd:1", f"vec0:transport=tap,ifname={tap},depth=128,gro=1",
         ]  # fmt: skip
         with open(work / f"console-{name}", "wb") as console:
             self._process = subprocess.Popen(
