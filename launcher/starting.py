@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -134,9 +135,12 @@ class Nursery:
             self._hear(json.loads(line))
 
     def close(self) -> None:
-        """Let it end; what it has brought up is not touched."""
+        """Let it end; what it has brought up is not touched. What is not ready yet has brought up nothing."""
         self.gone = True
         if self._popen is not None:
+            if not self._ready:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._popen.pid, signal.SIGTERM)  # or it would be waited for until all is compiled
             for pipe in (self._popen.stdin, self._popen.stdout):
                 with contextlib.suppress(OSError):
                     pipe and pipe.close()

@@ -111,6 +111,24 @@ def test_nothing_is_left_when_the_launcher_is_killed(launched: Any) -> None:
     assert all(json.loads(island.heartbeat.read_text())["state"] == "stopped" for island in run.islands())
 
 
+def test_a_stop_while_kernels_are_being_compiled_waits_for_none_of_them(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "EVOLAB_KERNEL_CACHE": str(cache)}
+    command = [sys.executable, "-m", "launcher", "launch", *TINY, "--islands", "3", "--out", str(tmp_path / "mine")]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as launcher:
+        wait_for(lambda: list(cache.rglob(".compiling.lock")), within=60)
+        left = psutil.Process(launcher.pid).children(recursive=True)
+        assert left
+        launcher.send_signal(signal.SIGTERM)
+        launcher.communicate()
+    assert launcher.returncode == 143
+    assert psutil.wait_procs(left, timeout=30)[1] == []
+    assert not list(cache.rglob("*.ready"))  # as there is once everything has been compiled
+    assert not list((tmp_path / "mine").glob("*/heartbeat.json"))
+
+
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[Nursery]:
     """One for a run that is not there: whatever is born there ends with 78."""
