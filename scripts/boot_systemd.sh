@@ -22,6 +22,11 @@ done
 [[ -x /lib/systemd/systemd ]] || missing /lib/systemd/systemd
 [[ -d $modules ]] || missing "$modules"
 [[ -x $here/.venv/bin/evolab ]] || { printf 'test-systemd: no %s/.venv: make first\n' "$here" >&2; exit 2; }
+case $here/ in
+/tmp/* | /var/tmp/* | /run/*)
+    printf 'test-systemd: expected a checkout outside /tmp, /var/tmp and /run, of which units see none; got %s\n' "$here" >&2
+    exit 2 ;;
+esac
 why=$("$here/scripts/uml/check.sh" 2>&1) || { printf 'test-systemd: %s\n' "$why" >&2; exit 2; }
 
 work=$(mktemp -d)
