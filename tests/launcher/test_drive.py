@@ -27,12 +27,12 @@ def test_a_launch_states_utilisation_pace_time_left_and_cost_and_warns_with_the_
     monkeypatch.setattr(watching, "FIRST_REPORT", 1.0)
     monkeypatch.setattr(watching, "REPORT_EVERY", 1.0)
     request = start.Request("quick", ("generations=90", "migration.islands=1"), Path("mine"))
-    settings = drive.Settings(pin=True, cost_per_hour=3.5, program=STAND_IN)
+    settings = drive.Settings(pin=True, cost_per_hour=0.35, program=STAND_IN)
     _, outcome = start.launch(request, 1, settings)
     told = capfd.readouterr().err
     stated = [line for line in told.splitlines() if " utilisation " in line and "generations/s" in line]
     assert 1 <= len(stated) <= outcome.seconds
-    assert re.search(r"\d:\d\d left · cost 0\.0\d of 0\.0\d", stated[-1])  # known once two looks have found generations
+    assert re.search(r"\d:\d\d left · cost 0\.00 of 0\.0", stated[-1])  # known once two looks have found generations
     warned = [line for line in told.splitlines() if "warning: " in line]
     assert 1 <= len(warned) <= len(stated) and all("% utilisation: " in line for line in warned)
     assert 0 < outcome.utilisation < 0.8
