@@ -48,11 +48,16 @@ last_end() { # last_end RESULT: how it ended last (service result, kind, code), 
     return 1
 }
 generation() { "$bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["generation"] or 0)' "$home/runs/$1/heartbeat.json"; }
-further() { # further ISLAND GENERATION: it gets beyond it
+within_a_minute() { # within_a_minute COMMAND…: it succeeds, sooner or later
     for _ in $(seq 60); do
-        (($(generation "$1") > $2)) && return
+        "$@" && return
         sleep 1
     done
+    return 1
+}
+is_further() { (($(generation "$1") > $2)); }
+further() { # further ISLAND GENERATION: it gets beyond it
+    within_a_minute is_further "$@" && return
     printf '# %s is at generation %s, not beyond %s\n' "$1" "$(generation "$1")" "$2"
     return 1
 }
@@ -79,13 +84,7 @@ islands() { # the processes in the unit that are islands
         tr '\0' ' ' <"/proc/$number/cmdline" | grep -q -- '-m islands .*--island ' && printf '%s\n' "$number"
     done <"/sys/fs/cgroup$(show ControlGroup)/cgroup.procs"
 }
-restarted_by_the_launcher() { # its log of events says so, sooner or later
-    for _ in $(seq 60); do
-        grep -q '"event": "restart"' runs/mine/events.jsonl && return
-        sleep 1
-    done
-    return 1
-}
+restarted_by_the_launcher() { within_a_minute grep -q '"event": "restart"' runs/mine/events.jsonl; }
 hang() { kill -STOP "$(show MainPID)"; }
 
 printf '# %s\n' "$(systemctl --version | head -n 1)"
